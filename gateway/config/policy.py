@@ -1,0 +1,94 @@
+"""The schema of a policy file: what operators write in `policies/*.yaml`. Frozen; unknown keys are refused."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """Every configured thing: immutable, strict in its types, with no room for a misspelt key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+ActionWord = Literal["flag", "redact", "block"]
+OnError = Literal["closed", "open"]
+
+
+class RailSpec(Frozen):
+    """What every rail takes."""
+
+    name: str | None = None
+    action: ActionWord = "block"
+    on_error: OnError | None = None  # None: as the policy says
+    deadline_ms: Annotated[int, Field(gt=0, le=600_000)] | None = None
+
+
+class PatternSpec(RailSpec):
+    """Regular expressions in RE2 syntax (linear time), and packs of them by name."""
+
+    kind: Literal["pattern"]
+    deny: tuple[str, ...] = ()
+    builtin: tuple[str, ...] = ()
+    ignore_case: bool = False
+
+
+class PiiSpec(RailSpec):
+    """Personal data by Presidio's recognisers. `restore` gives the client its own values back in the answer."""
+
+    kind: Literal["pii"]
+    action: ActionWord = "redact"
+    entities: tuple[str, ...] = ("EMAIL_ADDRESS", "CREDIT_CARD", "US_SSN", "PHONE_NUMBER", "IBAN_CODE")
+    restore: bool = False
+    score: Annotated[float, Field(ge=0, le=1)] = 0.4
+
+
+class GuardrailsSpec(RailSpec):
+    """Guardrails AI validators, listed in a spec file beside the policy."""
+
+    kind: Literal["guardrails"]
+    spec: str
+    unit: Literal["sentence", "answer"] = "sentence"
+
+
+class NemoSpec(RailSpec):
+    """A native NeMo Guardrails folder beside the policy."""
+
+    kind: Literal["nemo"]
+    config: str
+    unit: Literal["sentence", "answer"] = "sentence"
+
+
+class ScoreSpec(RailSpec):
+    """A threshold on one of the scorer's scores; judged on the whole answer."""
+
+    kind: Literal["score"]
+    metric: Literal["groundedness", "relevance"]
+    below: Annotated[float, Field(ge=0, le=1)]
+    action: ActionWord = "flag"
+
+
+AnyRail = Annotated[PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec, Field(discriminator="kind")]
+
+
+class PolicySpec(Frozen):
+    """One policy file."""
+
+    name: str
+    mode: Literal["enforce", "shadow"] = "enforce"
+    on_error: OnError = "closed"
+    deadline_ms: Annotated[int, Field(gt=0, le=600_000)] = 1500
+    refusal: str | None = None  # the message of the error a blocked exchange ends with
+    input: tuple[AnyRail, ...] = ()
+    output: tuple[AnyRail, ...] = ()
+
+
+def one_key(rail: Any) -> Any:
+    """`{pattern: {…}}`, as written, to `{kind: pattern, …}`, as validated; anything else is left for the schema."""
+    if isinstance(rail, dict) and len(rail) == 1:
+        ((kind, body),) = rail.items()
+        if isinstance(body, dict):
+            return {"kind": kind, **body}
+    return rail

@@ -1,0 +1,141 @@
+"""The schema of `config/gateway.yaml`. Read once into these frozen types; nothing else reads YAML or the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+
+from gateway.config.policy import Frozen, PolicySpec
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$")]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Server(Frozen):
+    """Where the gateway listens and what it accepts."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    max_body_mb: Positive = 10.0
+    drain_s: Positive = 20.0
+
+
+class Events(Frozen):
+    """Where records go (`-` is standard output) and how much text they may carry."""
+
+    path: str = "-"
+    capture: Literal["none", "redacted", "full"] = "none"
+
+
+class Limits(Frozen):
+    requests_per_minute: Annotated[int, Field(gt=0)] | None = None
+    tokens_per_minute: Annotated[int, Field(gt=0)] | None = None
+    usd_per_day: Positive | None = None
+
+
+class Key(Frozen):
+    """A client's key: only its SHA-256 is kept."""
+
+    name: Name
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    policy: str | None = None
+    limits: Limits = Limits()
+
+
+class Price(Frozen):
+    """US dollars per million tokens; what is left out comes from litellm's price file."""
+
+    input: Annotated[float, Field(ge=0)] | None = None
+    cached: Annotated[float, Field(ge=0)] | None = None
+    output: Annotated[float, Field(ge=0)] | None = None
+
+
+class Timeouts(Frozen):
+    """Seconds: to connect, to the first byte of an answer, between two chunks, in all."""
+
+    connect_s: Positive = 5.0
+    first_byte_s: Positive = 60.0
+    idle_s: Positive = 30.0
+    total_s: Positive = 600.0
+
+
+class UpstreamSpec(Frozen):
+    """What every upstream takes. `model` is its own name for the model; left out, the client's name is passed on."""
+
+    name: Name
+    timeouts: Timeouts = Timeouts()
+    price: Price = Price()
+    gpu_usd_per_hour: Annotated[float, Field(ge=0)] | None = None
+
+
+class EmbeddedSpec(UpstreamSpec):
+    """llama.cpp in a child process: a model by name (`smollm2-135m`) or the path of a GGUF file."""
+
+    kind: Literal["embedded"]
+    model: str = "smollm2-135m"
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    context: Annotated[int, Field(ge=256)] = 8192
+    parallel: Annotated[int, Field(ge=1)] = 2
+
+
+class OpenAISpec(UpstreamSpec):
+    """An OpenAI-compatible server. `base_url` ends where `/chat/completions` begins."""
+
+    kind: Literal["openai"]
+    base_url: Annotated[str, Field(pattern=r"^https?://")]
+    api_key: SecretStr | None = None
+    model: str | None = None
+    stream_usage: Literal["ask", "leave"] = "ask"  # ask the upstream for usage on streams; hidden from clients that did not
+
+
+class LiteLLMSpec(UpstreamSpec):
+    """Any provider litellm knows, `provider/model`."""
+
+    kind: Literal["litellm"]
+    model: str
+    api_key: SecretStr | None = None
+    base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+
+
+AnyUpstream = Annotated[EmbeddedSpec | OpenAISpec | LiteLLMSpec, Field(discriminator="kind")]
+
+
+class RouteSpec(Frozen):
+    """A model name clients may ask for, who answers it (in order of preference), and under which policy."""
+
+    model: Name
+    upstreams: Annotated[tuple[str, ...], Field(min_length=1)]
+    balance: Literal["fallback"] = "fallback"
+    policy: str = "default"
+
+
+class Scoring(Frozen):
+    """The scorer: which encoder (`minilm` or a sentence-transformers folder) and what share of exchanges is scored."""
+
+    encoder: str = "minilm"
+    sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    deadline_ms: Annotated[int, Field(gt=0)] = 5000
+
+
+class GatewayFile(Frozen):
+    """`config/gateway.yaml` as written."""
+
+    server: Server = Server()
+    policies: str = "../policies"
+    events: Events = Events()
+    keys: tuple[Key, ...] = ()
+    upstreams: Annotated[tuple[AnyUpstream, ...], Field(min_length=1)]
+    routes: Annotated[tuple[RouteSpec, ...], Field(min_length=1)]
+    scoring: Scoring | None = Scoring()
+
+
+class Config(Frozen):
+    """Everything an operator decided: the gateway file, its policies by name, and where they stand."""
+
+    file: Path
+    gateway: GatewayFile
+    policies: dict[str, PolicySpec]
+    folder: Path  # of the policies; `nemo/…` and `guards/…` in them are relative to it

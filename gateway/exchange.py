@@ -1,0 +1,109 @@
+"""The record of one request: what is known of it so far, filled in as it walks the path.
+
+The pipeline owns an `Exchange` and is the only one to change it; everybody else reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["completed", "blocked", "unavailable", "rejected", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens by class, as the provider bills them. `input` includes `cached`; `output` includes `reasoning`.
+
+    `estimated` is true where the provider said nothing and the tokens were counted from the text.
+    """
+
+    input: int = 0
+    cached: int = 0
+    output: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars by token class. `total` is their sum plus GPU time; `source` says which price was used."""
+
+    input: float = 0.0
+    cached: float = 0.0
+    output: float = 0.0
+    gpu: float = 0.0
+    source: str = "none"
+
+    @property
+    def total(self) -> float:
+        return self.input + self.cached + self.output + self.gpu
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds on the monotonic clock. `None` where the exchange never got that far."""
+
+    started: float
+    input_rails: float | None = None  # spent judging the request
+    sent: float | None = None  # instant: the request left for the upstream
+    connected: float | None = None  # instant: status line of the answer
+    first_token: float | None = None  # instant: first text handed to the client
+    last_token: float | None = None  # instant
+    output_rails: float = 0.0  # spent judging the answer, summed
+    upstream: float = 0.0  # spent waiting for the upstream, summed
+    finished: float | None = None
+    gaps: list[float] = field(default_factory=list)  # between two text deltas as they came from the upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one rail said of one stage, for the record: the strongest action, rules fired, time taken."""
+
+    stage: Literal["input", "output"]
+    rail: str
+    action: str
+    rules: tuple[str, ...] = ()
+    count: int = 0
+    fault: str = ""
+    seconds: float = 0.0
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """`metric` of an answer as the scorer sees it; `parts` are per-sentence values where the metric has them."""
+
+    metric: str
+    value: float
+    parts: tuple[float, ...] = ()
+
+
+@dataclass(slots=True)
+class Exchange:
+    id: str
+    endpoint: str
+    timing: Timing
+    trace: str = ""
+    principal: str = ""
+    model: str = ""  # as asked for
+    answered: str = ""  # as the upstream named it
+    route: str = ""
+    upstream: str = ""
+    tried: list[str] = field(default_factory=list)
+    policy: str = ""
+    digest: str = ""
+    stream: bool = False
+    judgements: list[Judgement] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    cost: Cost = field(default_factory=Cost)
+    status: int = 0
+    finish: str = ""
+    outcome: Outcome = "completed"
+    verdict: str = "allow"
+    error: str = ""  # code of the error that ended it; never its text
+    scanned: int = 0  # bytes of text judged
+    scannable: int = 0  # bytes of text there were
+    sent: int = 0  # bytes to the client
+    received: int = 0  # bytes of the request

@@ -1,0 +1,85 @@
+"""What a rail says of a passage: an action, the edits it wants, and which rule fired.
+
+Verdicts join with `|`: the stronger action wins, findings and edits are united. The join does not depend on
+the order or on repetition (a semilattice), so rails may answer in any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Action(IntEnum):
+    """Ordered by strength."""
+
+    ALLOW = 0
+    FLAG = 1
+    REDACT = 2
+    BLOCK = 3
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edit:
+    """Replace `text[start:end]` (code points of the passage's text) by `new`."""
+
+    start: int
+    end: int
+    new: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """Which rule of which rail fired, and how often. Never the text itself.
+
+    `fault` marks a rail that failed rather than judged: `timeout`, `lost`, `error`; empty for a real finding.
+    """
+
+    rail: str
+    rule: str
+    count: int = 1
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    action: Action = Action.ALLOW
+    findings: frozenset[Finding] = frozenset()
+    edits: frozenset[Edit] = frozenset()
+
+    def __or__(self, other: Verdict) -> Verdict:
+        return Verdict(max(self.action, other.action), self.findings | other.findings, self.edits | other.edits)
+
+    @property
+    def fault(self) -> bool:
+        """Whether the strongest action came of a rail that failed, and of none that judged."""
+        return bool(self.findings) and all(f.fault for f in self.findings)
+
+
+ALLOW = Verdict()
+
+
+def applied(text: str, edits: Iterable[Edit]) -> str:
+    """`text` with `edits` made. Overlapping edits become one that spans them; the first one's `new` stands for it."""
+    out: list[str] = []
+    at = 0
+    for start, end, new in _disjoint(edits):
+        out += text[at:start], new
+        at = end
+    return "".join((*out, text[at:]))
+
+
+def _disjoint(edits: Iterable[Edit]) -> list[tuple[int, int, str]]:
+    merged: list[tuple[int, int, str]] = []
+    for edit in sorted(edits):
+        if merged and edit.start < merged[-1][1]:
+            start, end, new = merged[-1]
+            merged[-1] = (start, max(end, edit.end), new)
+        else:
+            merged.append((edit.start, edit.end, edit.new))
+    return merged

@@ -1,0 +1,45 @@
+"""Who answers: one small interface over OpenAI-compatible servers, every provider of litellm, and an embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request to an upstream: `endpoint` as in `/chat/completions`, the body's bytes as they are to be sent.
+
+    `headers` are those the gateway adds (trace context); never the client's own.
+    """
+
+    endpoint: str
+    body: bytes
+    stream: bool
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An upstream's answer. `chunks` yields the body's bytes as they come, decoded of any content encoding.
+
+    Leaving `chunks` (its `aclose`) closes the upstream's connection. It raises `UpstreamBroken` where the body ends
+    before it is whole and `UpstreamTimeout` where it stalls.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    chunks: AsyncGenerator[bytes, None]
+
+    def header(self, name: str, default: str = "") -> str:
+        return next((v for k, v in self.headers if k.lower() == name), default)
+
+
+class Upstream(Protocol):
+    """`send` opens a reply and closes it on exit; raises `UpstreamUnreachable`, `UpstreamTimeout` or `NotSupported`."""
+
+    name: str
+
+    def send(self, ask: Ask) -> AbstractAsyncContextManager[Reply]: ...
