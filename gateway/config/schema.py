@@ -1,4 +1,4 @@
-"""The schema of `config/gateway.yaml`. Read once into these frozen types; nothing else reads YAML or the environment."""
+"""The schema of `config/gateway.yaml`, read once into frozen types; nothing else reads YAML or the environment."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class OpenAISpec(UpstreamSpec):
     base_url: Annotated[str, Field(pattern=r"^https?://")]
     api_key: SecretStr | None = None
     model: str | None = None
-    stream_usage: Literal["ask", "leave"] = "ask"  # ask the upstream for usage on streams; hidden from clients that did not
+    stream_usage: Literal["ask", "leave"] = "ask"  # ask for usage on streams; clients that did not ask never see it
 
 
 class LiteLLMSpec(UpstreamSpec):
