@@ -8,36 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.observe.cost import Cost, Usage
+
+__all__ = ["Cost", "Exchange", "Judgement", "Outcome", "Score", "Timing", "Usage"]
+
 Outcome = Literal["completed", "blocked", "unavailable", "rejected", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens by class, as the provider bills them. `input` includes `cached`; `output` includes `reasoning`.
-
-    `estimated` is true where the provider said nothing and the tokens were counted from the text.
-    """
-
-    input: int = 0
-    cached: int = 0
-    output: int = 0
-    reasoning: int = 0
-    estimated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """US dollars by token class. `total` is their sum plus GPU time; `source` says which price was used."""
-
-    input: float = 0.0
-    cached: float = 0.0
-    output: float = 0.0
-    gpu: float = 0.0
-    source: str = "none"
-
-    @property
-    def total(self) -> float:
-        return self.input + self.cached + self.output + self.gpu
 
 
 @dataclass(slots=True)
