@@ -41,7 +41,7 @@ def prepare(spec: Json) -> dict[str, Guard]:
 
 @asynccontextmanager
 async def open(spec: Json, prepared: dict[str, Guard]) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
-    """Raises `ConfigError` where a guard cannot judge plain text: rather no gateway than one that refuses everything."""
+    """Raises `ConfigError` where a guard cannot judge plain text: no gateway is better than one refusing all."""
     problems = [problem for key in spec["guards"] for problem in prepared[key].problems(key)]
     if problems:
         raise ConfigError(problems)
