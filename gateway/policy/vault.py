@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from gateway.policy.verdict import Edit, applied
+
 _PLACEHOLDER = re.compile(r"<[A-Z][A-Z0-9_]*_[0-9]+>")
 _BEGUN = re.compile(r"<[A-Z0-9_]*")
 
@@ -38,11 +40,21 @@ class Vault:
         self._values[new] = value
         return new
 
+    @property
+    def empty(self) -> bool:
+        """Whether no placeholder was given out, so that there is nothing to restore."""
+        return not self._values
+
+    def edits(self, text: str) -> list[Edit]:
+        """What turns every placeholder of this exchange in `text` into the value it stands for."""
+        if not self._values or "<" not in text:
+            return []
+        found = (m for m in _PLACEHOLDER.finditer(text) if m[0] in self._values)
+        return [Edit(m.start(), m.end(), self._values[m[0]]) for m in found]
+
     def restored(self, text: str) -> str:
         """`text` with every placeholder of this exchange replaced by the value it stands for."""
-        if not self._values or "<" not in text:
-            return text
-        return _PLACEHOLDER.sub(lambda match: self._values.get(match[0], match[0]), text)
+        return applied(text, self.edits(text))
 
     def held(self, text: str) -> int:
         """Offset in `text` from which a placeholder may still be going on; `len(text)` if none may."""

@@ -68,13 +68,14 @@ def applied(text: str, edits: Iterable[Edit]) -> str:
     """`text` with `edits` made. Overlapping edits become one that spans them; the first one's `new` stands for it."""
     out: list[str] = []
     at = 0
-    for start, end, new in _disjoint(edits):
+    for start, end, new in disjoint(edits):
         out += text[at:start], new
         at = end
     return "".join((*out, text[at:]))
 
 
-def _disjoint(edits: Iterable[Edit]) -> list[tuple[int, int, str]]:
+def disjoint(edits: Iterable[Edit]) -> list[tuple[int, int, str]]:
+    """`edits` as (start, end, new), in order, none overlapping another."""
     merged: list[tuple[int, int, str]] = []
     for edit in sorted(edits):
         if merged and edit.start < merged[-1][1]:

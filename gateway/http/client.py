@@ -1,0 +1,86 @@
+"""The client's side of an exchange over ASGI: its body read within bounds, its answer written, its leaving noticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.errors import RequestError, TooLarge, UnsupportedMedia
+
+
+class Gone(Exception):
+    """The client left before its request was whole."""
+
+
+async def body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body. Raises `TooLarge` (413) as soon as that is known, `UnsupportedMedia` (415), `Gone`."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise UnsupportedMedia("Send the body without a Content-Encoding.")
+    _check_media(headers.get(b"content-type", b"application/json"))
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > limit:
+        raise _too_large(limit)
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def _check_media(value: bytes) -> None:
+    media, _, parameters = value.partition(b";")
+    if media.strip().lower() != b"application/json":
+        raise UnsupportedMedia("Send 'Content-Type: application/json'.")
+    charset = parameters.lower().replace(b" ", b"").replace(b'"', b"")
+    if charset.startswith(b"charset=") and charset != b"charset=utf-8":
+        raise UnsupportedMedia("Send JSON as UTF-8 (RFC 8259, 8.1).")
+
+
+def _too_large(limit: int) -> RequestError:
+    return TooLarge(f"The body is larger than {limit} bytes, the most this gateway takes.")
+
+
+class Asgi:
+    """`pipeline.Client` over ASGI's `send`."""
+
+    __slots__ = ("_begun", "_send")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun = False
+
+    async def respond(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        await self._start(status, {**headers, "content-length": str(len(content))})
+        await self._send({"type": "http.response.body", "body": content})
+
+    async def write(self, chunk: bytes, headers: Mapping[str, str]) -> None:
+        if not self._begun:
+            await self._start(200, headers)
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _start(self, status: int, headers: Mapping[str, str]) -> None:
+        self._begun = True
+        raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def until_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
+    """Cancel `task` when the client leaves. Cancelled itself when the task is done."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()

@@ -1,0 +1,81 @@
+"""Who answers a model name: routes, their upstreams in order of preference, and when the next one is asked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from gateway.config.schema import AnyUpstream, RouteSpec
+from gateway.errors import ModelNotFound, UpstreamError, UpstreamUnavailable
+from gateway.upstream import Ask, Reply, Upstream
+
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
+"""Statuses after which another upstream may do better. 529 is Anthropic's "overloaded"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream and how it was configured."""
+
+    upstream: Upstream
+    spec: AnyUpstream
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    model: str
+    targets: tuple[Target, ...]
+    policy: str
+
+
+class Routes:
+    """Every model name clients may ask for."""
+
+    def __init__(self, specs: Sequence[RouteSpec], targets: Mapping[str, Target]) -> None:
+        self.table = {
+            spec.model: Route(spec.model, tuple(targets[name] for name in spec.upstreams), spec.policy)
+            for spec in specs
+        }
+
+    def pick(self, model: str) -> Route:
+        """The route of `model`. Raises `ModelNotFound`."""
+        route = self.table.get(model)
+        if route is None:
+            near = difflib.get_close_matches(model[:128], self.table, 1)
+            hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists them."
+            raise ModelNotFound(f"There is no such model here.{hint}", param="model")
+        return route
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply, who gave it, and who was asked before."""
+
+    target: Target
+    reply: Reply
+    tried: tuple[str, ...]
+
+
+@asynccontextmanager
+async def asked(targets: Sequence[tuple[Target, Ask]]) -> AsyncGenerator[Answered, None]:
+    """The first reply that is worth having, or the last one; only before its first byte is another upstream asked.
+
+    Raises the last upstream's error where none answered at all.
+    """
+    tried: list[str] = []
+    failure: UpstreamError = UpstreamUnavailable("No upstream is configured for this model.")
+    for place, (target, ask) in enumerate(targets, 1):
+        tried.append(target.upstream.name)
+        async with AsyncExitStack() as stack:
+            try:
+                reply = await stack.enter_async_context(target.upstream.send(ask))
+            except UpstreamError as error:
+                failure = error
+                continue
+            if reply.status in RETRYABLE and place < len(targets):
+                continue
+            yield Answered(target, reply, tuple(tried))
+            return
+    raise failure
