@@ -1,0 +1,224 @@
+"""The catalogue of events: every name that may stand in the log, and the fields that come with it.
+
+Keys are flat; a unit is the last word of a key (`_ms`, `_usd`, `_bytes`). `docs/events.md` is made from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+Ms = float
+Verdict = Literal["allow", "flag", "redact", "block"]
+Outcome = Literal["completed", "blocked", "unavailable", "rejected", "failed", "cancelled"]
+
+
+class Event(BaseModel):
+    """What every event starts with."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    event: str = Field(description="name of the event, `noun.verb`")
+    ts: AwareDatetime = Field(strict=False, description="when it was written: RFC 3339, UTC, microseconds")
+    pid: int = Field(description="process that wrote it")
+    seq: int = Field(
+        ge=1, description="number of the event in its process; a gap is an event that could not be written"
+    )
+
+
+class Judgement(BaseModel):
+    """What one rail said of one stage."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    stage: Literal["input", "output"] = Field(description="the request, or the answer")
+    rail: str = Field(description="name of the rail")
+    action: Verdict = Field(description="strongest action it asked for")
+    rules: list[str] = Field(description="rules that fired; never the text they fired on")
+    count: int = Field(ge=0, description="how many times")
+    fault: str = Field(description="why the rail could not judge: `timeout`, `lost`, `error`; else empty")
+    ms: Ms = Field(ge=0, description="time it took")
+    enforced: bool = Field(description="false in a policy that only watches (`mode: shadow`)")
+
+
+class ExchangeStarted(Event):
+    """A request was admitted. Written before the first byte goes to an upstream."""
+
+    id: str = Field(description="id of the exchange; the `x-request-id` of the answer")
+    trace: str = Field(description="trace id of the W3C `traceparent`, or empty")
+    principal: str = Field(description="name of the client's key; empty on an open gateway")
+    endpoint: str = Field(description="path asked for, below `/v1`")
+    model: str = Field(description="model as asked for [gen_ai.request.model]")
+    route: str = Field(description="route that answers it")
+    policy: str = Field(description="policy that judges it")
+    policy_digest: str = Field(description="digest of the policy as it stood")
+    stream: bool = Field(description="[gen_ai.request.stream]")
+    received_bytes: int = Field(ge=0, description="size of the request's body")
+
+
+class ExchangeCompleted(ExchangeStarted):
+    """The canonical line: what one exchange left behind, however it ended. Times that never came are null."""
+
+    outcome: Outcome = Field(
+        description="`blocked` by a policy, `unavailable` for want of a verdict, `rejected` before a route was found"
+        " (key, limit, size, shape), `failed` upstream or here, `cancelled` by the client"
+    )
+    status: int = Field(description="HTTP status the client saw [http.response.status_code]")
+    error: str = Field(description="code of the error that ended it, or empty [error.type]")
+    verdict: Verdict = Field(description="strongest action taken")
+    judgements: list[Judgement] = Field(description="what each rail said, stage by stage")
+    upstream: str = Field(description="upstream that answered")
+    tried: list[str] = Field(description="upstreams asked, in order")
+    answered_model: str = Field(description="model as the upstream names it [gen_ai.response.model]")
+    finish: str = Field(description="finish reason [gen_ai.response.finish_reasons]")
+    input_tokens: int = Field(ge=0, description="cached ones included [gen_ai.usage.input_tokens]")
+    cached_tokens: int = Field(ge=0, description="[gen_ai.usage.cache_read.input_tokens]")
+    output_tokens: int = Field(ge=0, description="reasoning included [gen_ai.usage.output_tokens]")
+    reasoning_tokens: int = Field(ge=0, description="[gen_ai.usage.reasoning.output_tokens]")
+    estimated_tokens: bool = Field(description="counted from the text, because the upstream said nothing")
+    input_usd: float = Field(ge=0, description="input that was not cached")
+    cached_usd: float = Field(ge=0, description="input read from the provider's cache")
+    output_usd: float = Field(ge=0, description="output that was not reasoning")
+    reasoning_usd: float = Field(ge=0, description="output that was reasoning")
+    gpu_usd: float = Field(ge=0, description="time on a GPU priced by the hour")
+    cost_usd: float = Field(ge=0, description="sum of the above")
+    token_usd: float = Field(ge=0, description="the sum, per token in and out")
+    price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
+    input_rails_ms: Ms | None = Field(description="judging the request")
+    connect_ms: Ms | None = Field(description="from sending the request to the upstream's status line")
+    first_token_ms: Ms | None = Field(
+        description="from the request to the first text handed to the client [gen_ai.server.time_to_first_token]"
+    )
+    per_output_token_ms: Ms | None = Field(
+        description="between two tokens after the first, on average [gen_ai.server.time_per_output_token]"
+    )
+    gap_p50_ms: Ms | None = Field(description="between two pieces of text as the upstream sent them: the median")
+    gap_p95_ms: Ms | None = Field(description="… the 95th percentile")
+    gap_max_ms: Ms | None = Field(description="… the longest")
+    output_rails_ms: Ms = Field(description="judging the answer, summed")
+    upstream_ms: Ms = Field(description="waiting for upstreams, summed")
+    overhead_ms: Ms | None = Field(description="total less upstream: rails, a slow client and the gateway itself")
+    total_ms: Ms | None = Field(description="[gen_ai.server.request.duration]")
+    sent_bytes: int = Field(ge=0, description="size of the answer's body")
+    scanned_bytes: int = Field(ge=0, description="text that was judged")
+    scannable_bytes: int = Field(ge=0, description="text there was")
+
+
+class ScoreRecorded(Event):
+    """The scorer measured an answer. [gen_ai.evaluation.result]"""
+
+    id: str = Field(description="id of the exchange")
+    route: str
+    upstream: str
+    scores: dict[str, float] = Field(description="value by metric")
+    parts: dict[str, list[float]] = Field(description="values per sentence of the answer, for metrics that have them")
+    scorer: str = Field(description="encoder and heads that measured")
+    ms: Ms = Field(ge=0)
+
+
+class ServerStarted(Event):
+    """The gateway listens."""
+
+    version: str
+    host: str
+    port: int
+    workers: int = Field(description="HTTP processes")
+    upstreams: list[str]
+    routes: list[str]
+    policies: dict[str, str] = Field(description="digest by name")
+
+
+class ServerStopped(Event):
+    """The gateway drained and went."""
+
+    reason: str = Field(description="signal or error that stopped it")
+    uptime_s: float = Field(ge=0)
+    cancelled: int = Field(ge=0, description="exchanges that outlasted the drain")
+
+
+class WorkerStarted(Event):
+    """A worker process answers calls."""
+
+    worker: str = Field(description="`guardrails`, `nemo`, `pii`, `litellm`, `scorer`, `embedded`")
+    worker_pid: int
+    ms: Ms = Field(ge=0, description="from its start to its first heartbeat")
+
+
+class WorkerRestarted(WorkerStarted):
+    """A worker died, hung or overran a deadline, and another took its place."""
+
+    reason: str = Field(description="what ended the one before")
+    restarts: int = Field(ge=1, description="since the gateway started")
+
+
+class WorkerFailed(Event):
+    """A worker cannot be started; rails and upstreams that need it fail as their `on_error` says."""
+
+    worker: str
+    reason: str
+    restarts: int = Field(ge=0)
+
+
+class UpstreamEjected(Event):
+    """An upstream failed too often and is not asked for a while."""
+
+    upstream: str
+    reason: str = Field(description="code of the last error")
+    failures: int = Field(ge=1, description="in a row")
+    retry_s: float = Field(ge=0, description="until it is tried again")
+
+
+class UpstreamReturned(Event):
+    """An ejected upstream answered again."""
+
+    upstream: str
+    away_s: float = Field(ge=0)
+
+
+class ConfigReloaded(Event):
+    """A changed set of files was read, found whole, and took over."""
+
+    file: str
+    generation: int = Field(ge=1)
+    policies: dict[str, str] = Field(description="digest by name")
+
+
+class ConfigRefused(Event):
+    """A changed set of files has problems; the running set stays."""
+
+    file: str
+    generation: int = Field(ge=1, description="of the set that stays")
+    problems: list[str] = Field(description="`file:line: message`")
+
+
+CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
+    {
+        "exchange.started": ExchangeStarted,
+        "exchange.completed": ExchangeCompleted,
+        "score.recorded": ScoreRecorded,
+        "server.started": ServerStarted,
+        "server.stopped": ServerStopped,
+        "worker.started": WorkerStarted,
+        "worker.restarted": WorkerRestarted,
+        "worker.failed": WorkerFailed,
+        "upstream.ejected": UpstreamEjected,
+        "upstream.returned": UpstreamReturned,
+        "config.reloaded": ConfigReloaded,
+        "config.refused": ConfigRefused,
+    }
+)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON Schema (2020-12) of the event called `name`; KeyError if the catalogue does not have it."""
+    found = CATALOGUE[name].model_json_schema()
+    found["properties"]["event"]["const"] = name
+    return found
+
+
+def check(event: Mapping[str, Any]) -> None:
+    """Raise KeyError for a name the catalogue does not have, pydantic's ValidationError for fields it does not."""
+    CATALOGUE[event["event"]].model_validate(dict(event))

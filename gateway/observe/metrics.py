@@ -1,0 +1,105 @@
+"""Metrics, folded from the events: what `/metrics` shows of an exchange is what its canonical line says of it.
+
+A registry belongs to one app. Labels are names the operator chose (routes, upstreams, rails) and closed sets, so the
+number of series does not depend on what clients send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
+
+from gateway.observe.instruments import Counter, Gauge, Histogram, bounds
+
+_WHERE = ("route", "upstream")
+_LONG = bounds(0.001, 600)
+_SHORT = bounds(0.0001, 10)
+_TOKENS = ("input", "cached", "output", "reasoning")
+_COSTS = (*_TOKENS, "gpu")
+
+
+class Metrics:
+    """What has happened since the app was built. `in_flight` is counted up and down by the pipeline."""
+
+    def __init__(self, dropped: Callable[[], int] = lambda: 0) -> None:
+        """`dropped` tells how many events the log could not write."""
+        self.in_flight = 0
+        self.exchanges = Counter(
+            "tidegate_exchanges_total", "Exchanges that ended.", ("route", "upstream", "status", "outcome")
+        )
+        self.errors = Counter("tidegate_errors_total", "Exchanges that ended in an error.", (*_WHERE, "code"))
+        self.verdicts = Counter(
+            "tidegate_verdicts_total", "What rails said of a stage.", ("rail", "stage", "action", "enforced")
+        )
+        self.faults = Counter("tidegate_rail_faults_total", "Rails that could not judge.", ("rail", "stage", "fault"))
+        self.tokens = Counter(
+            "tidegate_tokens_total", "Tokens; input includes cached, output reasoning.", (*_WHERE, "class")
+        )
+        self.cost = Counter("tidegate_cost_usd_total", "US dollars; classes do not overlap.", (*_WHERE, "class"))
+        self.bytes = Counter(
+            "tidegate_text_bytes_total", "Text there was, and text that was judged.", ("route", "class")
+        )
+        self.restarts = Counter("tidegate_worker_restarts_total", "Workers that were replaced.", ("worker",))
+        self.seconds = Histogram("tidegate_exchange_seconds", "From request to end of answer.", _WHERE, _LONG)
+        self.first_token = Histogram("tidegate_first_token_seconds", "From request to first text.", _WHERE, _LONG)
+        self.per_token = Histogram("tidegate_per_output_token_seconds", "After the first token.", _WHERE, _SHORT)
+        self.overhead = Histogram("tidegate_overhead_seconds", "Total less upstream.", ("route",), _SHORT)
+        self.rails = Histogram("tidegate_rail_seconds", "One rail judging one stage.", ("rail", "stage"), _SHORT)
+        self._gauges = [Gauge("tidegate_in_flight", "Exchanges going on.", lambda: self.in_flight)]
+        self.gauge("tidegate_events_dropped_total", "Events that could not be written.", dropped)
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
+        GCCollector(registry=self._process)
+
+    def observe(self, completed: Mapping[str, Any]) -> None:
+        """Count one `exchange.completed` by its fields."""
+        route, upstream = where = completed["route"], completed["upstream"]
+        self.exchanges.add((route, upstream, str(completed["status"]), completed["outcome"]))
+        if completed["error"]:
+            self.errors.add((*where, completed["error"]))
+        self._judgements(completed)
+        self._spent(where, completed)
+        self._timings(where, completed)
+        self.bytes.add((route, "scannable"), completed["scannable_bytes"])
+        self.bytes.add((route, "scanned"), completed["scanned_bytes"])
+
+    def gauge(self, name: str, told: str, read: Callable[[], float]) -> None:
+        """Show what `read` returns whenever the metrics are asked for: a queue's depth, a log's `dropped`."""
+        self._gauges.append(Gauge(name, told, read))
+
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes (exposition format 0.0.4): ours, then the process's own."""
+        lines = (line for instrument in self.instruments() for line in instrument.lines())
+        return "".join(lines).encode() + generate_latest(self._process)
+
+    def instruments(self) -> list[Counter | Histogram | Gauge]:
+        """All of ours, in the order in which they are printed."""
+        return [i for i in (*vars(self).values(), *self._gauges) if isinstance(i, Counter | Histogram | Gauge)]
+
+    def _judgements(self, completed: Mapping[str, Any]) -> None:
+        for said in completed["judgements"]:
+            rail, stage = said["rail"], said["stage"]
+            self.verdicts.add((rail, stage, said["action"], "yes" if said["enforced"] else "no"))
+            self.rails.add((rail, stage), said["ms"] / 1000)
+            if said["fault"]:
+                self.faults.add((rail, stage, said["fault"]))
+
+    def _spent(self, where: tuple[str, str], completed: Mapping[str, Any]) -> None:
+        for kind in _TOKENS:
+            if tokens := completed[f"{kind}_tokens"]:
+                self.tokens.add((*where, kind), tokens)
+        for kind in _COSTS:
+            if usd := completed[f"{kind}_usd"]:
+                self.cost.add((*where, kind), usd)
+
+    def _timings(self, where: tuple[str, str], completed: Mapping[str, Any]) -> None:
+        if (ms := completed["total_ms"]) is not None:
+            self.seconds.add(where, ms / 1000)
+        if (ms := completed["first_token_ms"]) is not None:
+            self.first_token.add(where, ms / 1000)
+        if (ms := completed["per_output_token_ms"]) is not None:
+            self.per_token.add(where, ms / 1000)
+        if (ms := completed["overhead_ms"]) is not None:
+            self.overhead.add(where[:1], ms / 1000)

@@ -1,0 +1,120 @@
+"""From an `Exchange` to the fields of its two events (`gateway.observe.events`): the intent and the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.exchange import Exchange, Judgement
+
+
+def started(exchange: Exchange) -> dict[str, Any]:
+    """Fields of `exchange.started`: all that is known before an upstream is asked."""
+    return {
+        "id": exchange.id,
+        "trace": exchange.trace,
+        "principal": exchange.principal,
+        "endpoint": exchange.endpoint,
+        "model": exchange.model,
+        "route": exchange.route,
+        "policy": exchange.policy,
+        "policy_digest": exchange.digest,
+        "stream": exchange.stream,
+        "received_bytes": exchange.received,
+    }
+
+
+def completed(exchange: Exchange) -> dict[str, Any]:
+    """Fields of `exchange.completed`. May be asked for at any moment; what has not come yet is null or 0."""
+    return {
+        **started(exchange),
+        "outcome": exchange.outcome,
+        "status": exchange.status,
+        "error": exchange.error,
+        "verdict": exchange.verdict,
+        "judgements": [_judgement(j) for j in exchange.judgements],
+        "upstream": exchange.upstream,
+        "tried": list(exchange.tried),
+        "answered_model": exchange.answered,
+        "finish": exchange.finish,
+        **_spent(exchange),
+        **_timings(exchange),
+        "sent_bytes": exchange.sent,
+        "scanned_bytes": exchange.scanned,
+        "scannable_bytes": exchange.scannable,
+    }
+
+
+def _judgement(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "stage": judgement.stage,
+        "rail": judgement.rail,
+        "action": judgement.action,
+        "rules": list(judgement.rules),
+        "count": judgement.count,
+        "fault": judgement.fault,
+        "ms": _ms(judgement.seconds),
+        "enforced": judgement.enforced,
+    }
+
+
+def _spent(exchange: Exchange) -> dict[str, Any]:
+    usage, cost = exchange.usage, exchange.cost
+    total = cost.total
+    tokens = usage.input + usage.output
+    return {
+        "input_tokens": usage.input,
+        "cached_tokens": usage.cached,
+        "output_tokens": usage.output,
+        "reasoning_tokens": usage.reasoning,
+        "estimated_tokens": usage.estimated,
+        "input_usd": cost.input,
+        "cached_usd": cost.cached,
+        "output_usd": cost.output,
+        "reasoning_usd": cost.reasoning,
+        "gpu_usd": cost.gpu,
+        "cost_usd": total,
+        "token_usd": total / tokens if tokens else 0.0,
+        "price": cost.source,
+    }
+
+
+def _timings(exchange: Exchange) -> dict[str, Any]:
+    timing = exchange.timing
+    total = _span(timing.started, timing.finished)
+    gaps = sorted(timing.gaps)
+    return {
+        "input_rails_ms": None if timing.input_rails is None else _ms(timing.input_rails),
+        "connect_ms": _span(timing.sent, timing.connected),
+        "first_token_ms": _span(timing.started, timing.first_token),
+        "per_output_token_ms": _per_token(exchange),
+        "gap_p50_ms": _quantile(gaps, 0.5),
+        "gap_p95_ms": _quantile(gaps, 0.95),
+        "gap_max_ms": _quantile(gaps, 1.0),
+        "output_rails_ms": _ms(timing.output_rails),
+        "upstream_ms": _ms(timing.upstream),
+        "overhead_ms": None if total is None else max(0.0, round(total - _ms(timing.upstream), 3)),
+        "total_ms": total,
+    }
+
+
+def _per_token(exchange: Exchange) -> float | None:
+    """Time per token after the first, as OpenTelemetry has it; nothing for answers that came in one piece."""
+    timing, after = exchange.timing, exchange.usage.output - 1
+    if after < 1 or timing.first_token is None or timing.last_token is None or not timing.gaps:
+        return None
+    return _ms((timing.last_token - timing.first_token) / after)
+
+
+def _quantile(ordered: Sequence[float], q: float) -> float | None:
+    """Nearest rank."""
+    return _ms(ordered[max(0, -int(-q * len(ordered) // 1) - 1)]) if ordered else None
+
+
+def _span(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else _ms(end - start)
+
+
+def _ms(seconds: float) -> float:
+    """Milliseconds to the microsecond."""
+    return round(seconds * 1000, 3)
