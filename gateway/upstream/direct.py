@@ -1,0 +1,159 @@
+"""`kind: openai`: a server that speaks OpenAI's HTTP API, asked over our own connections.
+
+No proxy of the environment, no redirect, no cookie, no client's header: what is sent is what is written here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from urllib.parse import urlsplit
+
+from gateway import __version__
+from gateway.config.schema import OpenAISpec, Timeouts
+from gateway.errors import UpstreamBroken
+from gateway.upstream import Ask, Reply
+from gateway.upstream.connection import Connection, Head
+from gateway.upstream.pool import Origin, Pool
+
+BODY_BYTES = 64 * 1024 * 1024  # of one answer, decoded
+UNZIPPED = 64 * 1024  # bytes inflated at a time, so a small bomb stays small
+SSE_END = b"[DONE]"  # how a stream of completions ends
+
+
+class Direct:
+    """An OpenAI-compatible server. Its `repr` and its errors name it and never show its key."""
+
+    def __init__(self, spec: OpenAISpec, pool: Pool) -> None:
+        self.name = spec.name
+        self._pool = pool
+        self._origin = Origin.of(spec.base_url)
+        self._path = urlsplit(spec.base_url).path.rstrip("/")
+        self._timeouts = spec.timeouts
+        self._key = spec.api_key
+        self._heads: dict[tuple[str, bool], bytes] = {}  # by endpoint and streaming: what never changes of a request
+
+    def __repr__(self) -> str:
+        return f"Direct({self.name!r})"
+
+    @asynccontextmanager
+    async def send(self, ask: Ask) -> AsyncIterator[Reply]:
+        """Open a reply; leaving closes the connection unless the reply was read to its end.
+
+        Raises UpstreamUnreachable, UpstreamTimeout, and UpstreamBroken where the answer is not HTTP.
+        """
+        clock = _Clock(self._timeouts)
+        connection = await self._pool.take(self._origin, self.name, clock.connect)
+        try:
+            connection.ask(self.name, self._request(ask), ask.body)
+            head = await connection.head(clock.first_byte())
+            chunks = self._chunks(connection, clock, head, ask)
+            async with aclosing(chunks):
+                yield Reply(head.status, _told(head), chunks)
+        finally:
+            self._pool.give(self._origin, connection)
+
+    def _request(self, ask: Ask) -> bytes:
+        key = (ask.endpoint, ask.stream)
+        fixed = self._heads.get(key) or self._heads.setdefault(key, self._fixed(*key))
+        extra = "".join(f"{name}: {value}\r\n" for name, value in ask.headers)
+        if extra.count("\n") != len(ask.headers):
+            raise ValueError("a header must be one line")
+        return b"%b%bcontent-length: %d\r\n\r\n" % (fixed, extra.encode("latin-1"), len(ask.body))
+
+    def _fixed(self, endpoint: str, stream: bool) -> bytes:
+        lines = [
+            f"POST {self._path}{endpoint} HTTP/1.1",
+            f"host: {_authority(self._origin)}",
+            f"user-agent: tidegate/{__version__}",
+            "content-type: application/json",
+            f"accept: {'text/event-stream' if stream else 'application/json'}",
+            "accept-encoding: identity",
+        ]
+        if self._key:
+            lines.append(f"authorization: Bearer {self._key.get_secret_value()}")
+        return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+
+    async def _chunks(self, connection: Connection, clock: _Clock, head: Head, ask: Ask) -> AsyncGenerator[bytes, None]:
+        unzip = self._unzip(head)
+        unframed = ask.stream and not head.framed
+        size, tail = 0, b""
+        while data := await connection.read(clock.idle()):
+            for piece in unzip(data) if unzip else (data,):
+                size += len(piece)
+                if size > BODY_BYTES:
+                    raise UpstreamBroken(f"upstream {self.name}: its answer is over {BODY_BYTES} bytes")
+                tail = (tail + piece[-32:])[-32:] if unframed else b""
+                yield piece
+        if (unzip and not unzip.whole) or (unframed and SSE_END not in tail):
+            raise UpstreamBroken(f"upstream {self.name}: its answer was cut off")
+
+    def _unzip(self, head: Head) -> _Unzip | None:
+        """Identity was asked for; gzip is read all the same, as some servers send it unasked."""
+        match head.get("content-encoding").lower():
+            case "" | "identity":
+                return None
+            case "gzip" | "x-gzip":
+                return _Unzip(self.name)
+            case _:
+                raise UpstreamBroken(f"upstream {self.name}: its answer has a content-encoding that was not asked for")
+
+
+class _Clock:
+    """Instants of the loop's clock by which things must have happened."""
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._now = asyncio.get_running_loop().time
+        self._end = self._now() + timeouts.total_s
+        self.connect = min(timeouts.connect_s, timeouts.total_s)
+
+    def first_byte(self) -> float:
+        return min(self._now() + self._timeouts.first_byte_s, self._end)
+
+    def idle(self) -> float:
+        return min(self._now() + self._timeouts.idle_s, self._end)
+
+
+class _Unzip:
+    """Inflates gzip piece by piece."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+    @property
+    def whole(self) -> bool:
+        return self._inflate.eof
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """What `data` inflates to, in pieces of at most `UNZIPPED` bytes."""
+        full = True
+        while data or full:
+            piece = self._inflated(data)
+            data, full = self._inflate.unconsumed_tail, len(piece) == UNZIPPED
+            if piece:
+                yield piece
+
+    def _inflated(self, data: bytes) -> bytes:
+        try:
+            piece = self._inflate.decompress(data, UNZIPPED)
+        except zlib.error:
+            raise UpstreamBroken(f"upstream {self._where}: its answer is not the gzip it says it is") from None
+        if self._inflate.unused_data:
+            raise UpstreamBroken(f"upstream {self._where}: something follows its compressed answer")
+        return piece
+
+
+def _told(head: Head) -> tuple[tuple[str, str], ...]:
+    """The headers as they hold for the decoded body."""
+    if not head.get("content-encoding"):
+        return head.headers
+    return tuple((k, v) for k, v in head.headers if k not in {"content-encoding", "content-length"})
+
+
+def _authority(origin: Origin) -> str:
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return host if origin.port == (443 if origin.tls else 80) else f"{host}:{origin.port}"
