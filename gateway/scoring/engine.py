@@ -1,0 +1,101 @@
+"""The scorer as an engine of the worker harness: `score`, with concurrent calls in one batch.
+
+Spec, all optional: `encoder` (`minilm` or a folder), `sha256` of the folder's weights, `device`, `threads`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gateway.errors import WorkerFault
+from gateway.scoring.batch import Batcher
+from gateway.scoring.encoder import Encoder
+from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
+from gateway.scoring.weights import Weights, load
+from kernels.dispatch import ops
+
+Json = Any
+
+
+def prepare(spec: Json) -> Weights:
+    """The encoder's weights, read and checked. Starts no thread and leaves CUDA alone, so that a fork is clean."""
+    return load(spec.get("encoder", "minilm"), spec.get("sha256"))
+
+
+@asynccontextmanager
+async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "scorer") as executor:
+        scorer = await loop.run_in_executor(executor, _scorer, spec, prepared)
+        batcher = Batcher(scorer.score, executor)
+        running = asyncio.create_task(batcher.run())
+        try:
+            yield Engine(batcher)
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+def _scorer(spec: Json, weights: Weights) -> Scorer:
+    """On the thread that will score: torch keeps the number of threads by thread. The first pass is for warmth."""
+    torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
+    chosen = ops(spec.get("device"))
+    scorer = Scorer(Encoder(weights, chosen.device), chosen)
+    scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
+    return scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    batcher: Batcher
+
+    async def call(self, method: str, payload: Json) -> Json:
+        """`score` takes `{"items": [{"question", "context": [str], "answer"}]}` and gives, in the same order,
+
+        `{"scores": [{"relevance", "groundedness", "sentences": [{"start", "end", "support", "evidence", "source"}]}]}`:
+        numbers in [0, 1]; `groundedness` null without context; `start` and `end` characters of the answer; `evidence`
+        null or `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
+        """
+        if method != "score":
+            raise WorkerFault(f"scorer: no method {method!r}")
+        return {"scores": [_json(one) for one in await self.batcher.score(_items(payload))]}
+
+
+def _items(payload: Json) -> Sequence[Item]:
+    match payload:
+        case {"items": [*items]}:
+            return [_item(item) for item in items]
+    raise WorkerFault("scorer: the payload must have a list of items")
+
+
+def _item(item: Json) -> Item:
+    match item:
+        case {"question": str(question), "context": [*context], "answer": str(answer)} if all(
+            isinstance(part, str) for part in context
+        ):
+            return Item(question, tuple(context), answer)
+    raise WorkerFault("scorer: an item must have a question, a list of texts as its context, and an answer")
+
+
+def _json(scored: Scored) -> Json:
+    return {
+        "relevance": scored.relevance,
+        "groundedness": scored.groundedness,
+        "sentences": [
+            {"start": s.start, "end": s.end, "support": s.support, **_place(s.evidence)} for s in scored.sentences
+        ],
+    }
+
+
+def _place(evidence: Evidence | None) -> Json:
+    if evidence is None:
+        return {"evidence": None, "source": None}
+    return {"evidence": [evidence.start, evidence.end], "source": evidence.source}

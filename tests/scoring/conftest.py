@@ -1,0 +1,29 @@
+"""One encoder for all tests here. Without a GPU Triton's interpreter is asked for, as in tests/kernels."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
+
+from gateway.scoring.encoder import Encoder
+from gateway.scoring.scorer import Scorer
+from gateway.scoring.weights import Weights, load
+from kernels.dispatch import ops
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    return load("minilm")
+
+
+@pytest.fixture(scope="session")
+def encoder(weights: Weights) -> Encoder:
+    return Encoder(weights)
+
+
+@pytest.fixture(scope="session")
+def scorer(encoder: Encoder) -> Scorer:
+    return Scorer(encoder, ops("cpu"))
