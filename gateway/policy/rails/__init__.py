@@ -1,1 +1,17 @@
-"""The kinds of rail, one module each."""
+"""The kinds of rail, one module each, and the one table that names them. A new kind is a file and a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.policy.rail import Rail, Tools
+from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, score
+
+RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
+    "guardrails": guardrails_ai.build,
+    "nemo": nemo.build,
+    "pattern": pattern.build,
+    "pii": pii.build,
+    "score": score.build,
+}

@@ -1,0 +1,107 @@
+"""The composition root: the one place where the rooms meet. Opens every resource and closes it again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.config.schema import Config
+from gateway.errors import WorkerError
+from gateway.http import endpoints
+from gateway.ledger import Ledger, tariffs
+from gateway.observe.cost import Prices
+from gateway.observe.log import open_log
+from gateway.observe.metrics import Metrics
+from gateway.pipeline import Pipeline
+from gateway.policy.load import policies
+from gateway.policy.rail import Tools
+from gateway.routing import Routes, Target
+from gateway.scoring.sampler import Sampler
+from gateway.upstream.table import open_upstreams
+from gateway.worker.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """Where the child processes answer: workers' sockets by name, embedded models' base URLs by upstream."""
+
+    sockets: Mapping[str, Path] = field(default_factory=dict)
+    embedded: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def opened(config: Config, wiring: Wiring) -> AsyncGenerator[Starlette, None]:
+    """The gateway as an ASGI app, for as long as the context lasts. Raises `ConfigError`."""
+    async with AsyncExitStack() as stack:
+        workers = {
+            name: await stack.enter_async_context(Client(path, name=name)) for name, path in wiring.sockets.items()
+        }
+        log = stack.enter_context(open_log(events_path(config)))
+        metrics = Metrics(lambda: log.dropped)
+        ledger = Ledger(log, metrics, Prices.load(tariffs(config)))
+        await _with_scores(stack, config, workers, ledger)
+        specs = {spec.name: spec for spec in config.gateway.upstreams}
+        upstreams = await stack.enter_async_context(open_upstreams(config.gateway.upstreams, workers, wiring.embedded))
+        targets = {name: Target(upstream, specs[name]) for name, upstream in upstreams.items()}
+        pipeline = Pipeline(
+            Routes(config.gateway.routes, targets),
+            policies(config.policies, config.folder, Tools(workers)),
+            ledger,
+            time.monotonic,
+        )
+        yield app(config, pipeline, metrics, workers)
+
+
+def app(config: Config, pipeline: Pipeline, metrics: Metrics, workers: Mapping[str, Client]) -> Starlette:
+    """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
+    gateway = config.gateway
+    max_body = int(gateway.server.max_body_mb * 1024 * 1024)
+    models = [route.model for route in gateway.routes]
+    starlette = Starlette(
+        routes=[
+            Route("/v1/chat/completions", endpoints.Completions(pipeline, gateway.keys, max_body)),
+            Route("/v1/models", endpoints.Models(models, gateway.keys)),
+            Route("/healthz", endpoints.Health()),
+            Route("/readyz", endpoints.Ready(lambda: silent(workers))),
+            Route("/metrics", endpoints.Metrics(metrics.render)),
+        ]
+    )
+    starlette.router.default = endpoints.unknown
+    starlette.router.redirect_slashes = False
+    return starlette
+
+
+def events_path(config: Config) -> str:
+    """Where events go: `-`, or a file relative to the configuration's."""
+    path = config.gateway.events.path
+    return path if path == "-" else str((config.file.parent / path).resolve())
+
+
+async def silent(workers: Mapping[str, Client]) -> Sequence[str]:
+    """Names of the workers that do not answer within a second."""
+    names = list(workers)
+    answers = await asyncio.gather(*(workers[name].ready(1.0) for name in names), return_exceptions=True)
+    return [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, WorkerError)]
+
+
+async def _with_scores(stack: AsyncExitStack, config: Config, workers: Mapping[str, Client], ledger: Ledger) -> None:
+    scoring = config.gateway.scoring
+    if scoring is None or "scorer" not in workers:
+        return
+    ledger.sampler = Sampler(workers["scorer"], ledger.scored, scoring.deadline_ms / 1000)
+    ledger.sample = scoring.sample
+    task = asyncio.create_task(ledger.sampler.run(), name="sampler")
+    stack.push_async_callback(_stopped, task)
+
+
+async def _stopped(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,72 @@
+"""What becomes of an exchange: its events, its metrics, its price, and its place in the scorer's queue."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import record
+from gateway.config.schema import AnyUpstream, Config
+from gateway.exchange import Exchange
+from gateway.observe.cost import Prices, Tariff
+from gateway.observe.log import Log
+from gateway.observe.metrics import Metrics
+from gateway.pipeline import Answer
+from gateway.routing import Target
+from gateway.scoring.sampler import Sample, Sampler
+
+
+@dataclass(slots=True)
+class Ledger:
+    """`pipeline.Ledger`, for real. `sample` is the share of answers that are scored."""
+
+    log: Log
+    metrics: Metrics
+    prices: Prices
+    sampler: Sampler | None = None
+    sample: float = 0.0
+
+    def started(self, exchange: Exchange) -> None:
+        self.log.emit("exchange.started", **record.started(exchange))
+
+    def answered(self, exchange: Exchange, target: Target, answer: Answer) -> None:
+        spec = target.spec
+        model = spec.model if spec.kind == "litellm" else exchange.answered or exchange.model
+        exchange.cost = self.prices.cost(
+            exchange.usage, model=model, upstream=spec.name, busy_s=exchange.timing.upstream
+        )
+        if self.sampler and answer.text and random.random() < self.sample:  # noqa: S311 - a sample, not a secret
+            where = exchange.route, exchange.upstream
+            self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text))
+
+    def completed(self, exchange: Exchange) -> None:
+        fields = record.completed(exchange)
+        self.log.emit("exchange.completed", **fields)
+        self.metrics.observe(fields)
+
+    def scored(self, sample: Sample, scores: Mapping[str, Any], seconds: float) -> None:
+        """`sampling.Recorded`: what the scorer said of one answer."""
+        values = {metric: scores[metric] for metric in ("relevance", "groundedness") if scores.get(metric) is not None}
+        parts = {"groundedness": [s["support"] for s in scores["sentences"]]} if "groundedness" in values else {}
+        self.log.emit(
+            "score.recorded",
+            id=sample.id,
+            route=sample.route,
+            upstream=sample.upstream,
+            scores=values,
+            parts=parts,
+            scorer=scores.get("scorer", "minilm"),
+            ms=round(seconds * 1000, 3),
+        )
+
+
+def tariffs(config: Config) -> dict[str, Tariff]:
+    """What the operator says each upstream costs."""
+    return {spec.name: _tariff(spec) for spec in config.gateway.upstreams}
+
+
+def _tariff(spec: AnyUpstream) -> Tariff:
+    price = spec.price
+    return Tariff(price.input, price.cached, price.output, spec.gpu_usd_per_hour, own=spec.kind == "embedded")

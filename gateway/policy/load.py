@@ -1,0 +1,53 @@
+"""From policy files to policies: rails built, deadlines and modes resolved, each policy known by its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+from gateway.config.policy import AnyRail, GuardrailsSpec, NemoSpec, PolicySpec
+from gateway.policy.policy import Bound, Policy
+from gateway.policy.rail import Tools
+from gateway.policy.rails import RAILS
+
+
+def policies(specs: Mapping[str, PolicySpec], folder: Path, tools: Tools) -> dict[str, Policy]:
+    """Every policy by name. Raises `ConfigError` where a rail cannot be built."""
+    return {name: _policy(spec, folder, tools) for name, spec in specs.items()}
+
+
+def _policy(spec: PolicySpec, folder: Path, tools: Tools) -> Policy:
+    return Policy(
+        spec.name,
+        digest(spec, folder),
+        spec,
+        tuple(_bound(rail, spec, tools) for rail in spec.input),
+        tuple(_bound(rail, spec, tools) for rail in spec.output),
+    )
+
+
+def _bound(rail: AnyRail, policy: PolicySpec, tools: Tools) -> Bound:
+    deadline_s = (rail.deadline_ms or policy.deadline_ms) / 1000
+    built = RAILS[rail.kind](rail, replace(tools, deadline_s=deadline_s))
+    return Bound(built, deadline_s, rail.on_error or policy.on_error, policy.mode == "enforce")
+
+
+def digest(spec: PolicySpec, folder: Path) -> str:
+    """What tells one state of a policy from another: its file and all that it refers to, in 16 hex digits."""
+    said = sha256(spec.model_dump_json().encode())
+    for rail in (*spec.input, *spec.output):
+        for file in _files(rail, folder):
+            said.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
+    return said.hexdigest()[:16]
+
+
+def _files(rail: AnyRail, folder: Path) -> list[Path]:
+    match rail:
+        case NemoSpec():
+            return sorted(file for file in (folder / rail.config).rglob("*") if file.is_file())
+        case GuardrailsSpec():
+            return [folder / rail.spec]
+        case _:
+            return []
