@@ -41,8 +41,11 @@ class Rail(Protocol):
     `on_error`. A rail whose `unit` is `Unit.MATCH` is a `Holding`.
     """
 
-    name: str
-    unit: Unit
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def unit(self) -> Unit: ...
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]: ...
 

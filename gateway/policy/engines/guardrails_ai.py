@@ -27,13 +27,13 @@ CANARY = "hello"  # what every guard judges before it is let near a request
 
 
 def prepare(spec: Json) -> dict[str, Guard]:
-    """Guards by key of `{"guards": {key: {"validators": [{"id", "on_fail", "args", "line"}]}}}`.
+    """Guards by key of `{"guards": {key: {"file", "validators": [{"id", "on_fail", "args", "line"}]}}}`.
 
     Raises `ConfigError` with every validator that is unknown or does not take its arguments.
     """
     _quieten()
     problems: list[Problem] = []
-    guards = {key: _guard(key, one["validators"], problems) for key, one in spec["guards"].items()}
+    guards = {key: _guard(one["file"], one["validators"], problems) for key, one in spec["guards"].items()}
     if problems:
         raise ConfigError(problems)
     return guards
@@ -42,7 +42,7 @@ def prepare(spec: Json) -> dict[str, Guard]:
 @asynccontextmanager
 async def open(spec: Json, prepared: dict[str, Guard]) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
     """Raises `ConfigError` where a guard cannot judge plain text: no gateway is better than one refusing all."""
-    problems = [problem for key in spec["guards"] for problem in prepared[key].problems(key)]
+    problems = [problem for key, one in spec["guards"].items() for problem in prepared[key].problems(one["file"])]
     if problems:
         raise ConfigError(problems)
     yield Engine(prepared)
@@ -55,10 +55,10 @@ class Guard:
     guard: Any
     validators: tuple[tuple[Any, int], ...]
 
-    def problems(self, key: str) -> list[Problem]:
-        found = [Problem(key, line, f"{v.rail_alias}: {said}") for v, line in self.validators if (said := _canary(v))]
+    def problems(self, file: str) -> list[Problem]:
+        found = [Problem(file, line, f"{v.rail_alias}: {said}") for v, line in self.validators if (said := _canary(v))]
         fault = _run(self, CANARY).fault
-        return found or ([Problem(key, 1, f"the guard cannot judge plain text: {fault}")] if fault else [])
+        return found or ([Problem(file, 1, f"the guard cannot judge plain text: {fault}")] if fault else [])
 
 
 def _canary(validator: Any) -> str:
@@ -140,7 +140,7 @@ def _outcome(guard: Guard, logs: list[Any], answer: Any, fault: str) -> _Outcome
 # Building guards…
 
 
-def _guard(key: str, specs: list[Json], problems: list[Problem]) -> Guard:
+def _guard(file: str, specs: list[Json], problems: list[Problem]) -> Guard:
     import guardrails  # noqa: PLC0415 - heavy, and only in this worker
 
     validators = []
@@ -149,8 +149,8 @@ def _guard(key: str, specs: list[Json], problems: list[Problem]) -> Guard:
         try:
             validators.append((_validator(spec), line))
         except _Refused as refused:
-            problems.append(Problem(key, line, f"{spec['id']}: {refused}"))
-    guard = guardrails.Guard(name=key, history_max_length=1)
+            problems.append(Problem(file, line, f"{spec['id']}: {refused}"))
+    guard = guardrails.Guard(name=file, history_max_length=1)
     return Guard(guard.use(*(v for v, _ in validators)), tuple(validators))  # a second `use` would replace the first
 
 

@@ -30,7 +30,7 @@ def prepare(spec: Json) -> dict[str, Any]:
     """Configurations by key of `{"configs": {key: {"folder", "stages"}}}`; `ConfigError` lists all that cannot run."""
     _quieten()
     problems: list[Problem] = []
-    configs = {key: _config(key, one, problems) for key, one in spec["configs"].items()}
+    configs = {key: _config(one, problems) for key, one in spec["configs"].items()}
     if problems:
         raise ConfigError(problems)
     return configs
@@ -109,7 +109,7 @@ def _json(*, text: str | None = None, rule: str = "", fault: str = "") -> Json:
 # Refusing to start…
 
 
-def _config(key: str, one: Json, problems: list[Problem]) -> Any:
+def _config(one: Json, problems: list[Problem]) -> Any:
     from nemoguardrails import RailsConfig  # noqa: PLC0415 - as above
     from nemoguardrails.guardrails.iorails import IORails  # noqa: PLC0415 - as above
 
@@ -125,7 +125,7 @@ def _config(key: str, one: Json, problems: list[Problem]) -> Any:
     except Exception as error:  # noqa: BLE001 - the library raises whatever its parsers do; nothing here is a client's
         config, reason = None, f"{type(error).__name__}: {error}"
     if reason:
-        problems.append(Problem(f"{key}/config.yml", 1, reason))
+        problems.append(Problem(str(folder / "config.yml"), 1, reason))
     return config
 
 
@@ -179,7 +179,9 @@ async def _canary(engine: Engine, configs: Json) -> None:
                 fault = (await engine.verdict(key, stage, CANARY))["fault"]
             said = "; ".join(dict.fromkeys(heard.said)) or fault
             if said:
-                problems.append(Problem(f"{key}/config.yml", 1, f"rails.{stage} cannot judge plain text: {said}"))
+                problems.append(
+                    Problem(f"{one['folder']}/config.yml", 1, f"rails.{stage} cannot judge plain text: {said}")
+                )
     if problems:
         raise ConfigError(problems)
 

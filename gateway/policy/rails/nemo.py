@@ -1,0 +1,82 @@
+"""The NeMo Guardrails rail: asks the `nemo` worker, which holds the library, to judge by one config folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config.policy import NemoSpec, PolicySpec
+from gateway.errors import ConfigError, Problem
+from gateway.policy.rail import Caller, Subject, Tools, Unit
+from gateway.policy.rails import opinion
+from gateway.policy.rails.batch import Batch, clean
+from gateway.policy.rails.place import problem
+from gateway.policy.verdict import ALLOW, Action, Verdict
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class NemoRail:
+    name: str
+    unit: Unit
+    action: Action
+    config: str
+    worker: Caller
+    deadline_s: float
+
+    async def inspect(self, subject: Subject) -> Sequence[Verdict]:
+        batch = Batch.of(subject.passages)
+        if not batch.texts:
+            return [ALLOW] * len(subject.passages)
+        payload = {
+            "config": self.config,
+            "direction": subject.passages[0].direction,
+            "texts": batch.texts,
+            "question": clean(subject.question),
+        }
+        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
+        return opinion.verdicts(self.name, self.action, subject.passages, batch.spread(answer["verdicts"]))
+
+
+def build(spec: NemoSpec, tools: Tools) -> NemoRail:
+    return NemoRail(
+        name=spec.name or spec.config,
+        unit=Unit(spec.unit),
+        action=Action[spec.action.upper()],
+        config=spec.config,
+        worker=tools.workers["nemo"],
+        deadline_s=tools.deadline_s,
+    )
+
+
+def spec(policies: Iterable[PolicySpec], folder: Path) -> Json | None:
+    """What the worker needs to know: the folders of all `policies` and the stages that use them; None without any.
+
+    Raises `ConfigError` where a folder is not there. Whether it can be run only the worker can tell.
+    """
+    configs: dict[str, Json] = {}
+    problems: list[Problem] = []
+    for policy in policies:
+        for stage, rails in (("input", policy.input), ("output", policy.output)):
+            for rail in rails:
+                if isinstance(rail, NemoSpec):
+                    _add(configs, rail.config, folder, stage)
+                    problems += _absent(folder, policy, rail)
+    if problems:
+        raise ConfigError(problems)
+    return {"configs": configs} if configs else None
+
+
+def _add(configs: dict[str, Json], name: str, folder: Path, stage: str) -> None:
+    config = configs.setdefault(name, {"folder": str((folder / name).resolve()), "stages": []})
+    if stage not in config["stages"]:
+        config["stages"].append(stage)
+
+
+def _absent(folder: Path, policy: PolicySpec, rail: NemoSpec) -> list[Problem]:
+    if any((folder / rail.config / f"config.{ending}").is_file() for ending in ("yml", "yaml")):
+        return []
+    return [problem(folder, policy, rail.config, f"nemo.config: there is no {rail.config}/config.yml in {folder}")]

@@ -1,0 +1,97 @@
+"""The personal-data rail: asks the `pii` worker, which holds Presidio, where it is, and puts placeholders there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.config.policy import PiiSpec, PolicySpec
+from gateway.config.wording import near
+from gateway.errors import ConfigError
+from gateway.policy.entities import ENTITIES
+from gateway.policy.rail import Caller, Subject, Tools, Unit
+from gateway.policy.rails.batch import Batch
+from gateway.policy.rails.place import problem
+from gateway.policy.vault import Vault
+from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
+from gateway.wire.passage import Passage
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class PiiRail:
+    name: str
+    action: Action
+    entities: tuple[str, ...]
+    score: float
+    restore: bool
+    worker: Caller
+    deadline_s: float
+    unit: Unit = Unit.SENTENCE  # sentences end before white space, which no e-mail address, URL or IP address has
+
+    async def inspect(self, subject: Subject) -> Sequence[Verdict]:
+        batch = Batch.of(subject.passages)
+        if not batch.texts:
+            return [ALLOW] * len(subject.passages)
+        payload = {"entities": self.entities, "score": self.score, "texts": batch.texts}
+        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
+        spans = batch.spread(answer["spans"])
+        for passage in subject.passages:
+            subject.vault.reserve(passage.text)
+        return [self._verdict(p, s or [], subject.vault) for p, s in zip(subject.passages, spans, strict=True)]
+
+    def _verdict(self, passage: Passage, spans: Sequence[Json], vault: Vault) -> Verdict:
+        if not spans:
+            return ALLOW
+        findings = frozenset(Finding(self.name, entity, n) for entity, n in Counter(s[2] for s in spans).items())
+        if self.action is not Action.REDACT:
+            return Verdict(self.action, findings)
+        edits = [self._edit(passage, _unescaped(passage, start), end, entity, vault) for start, end, entity, _ in spans]
+        return Verdict(Action.REDACT, findings, frozenset(edits))
+
+    def _edit(self, passage: Passage, start: int, end: int, entity: str, vault: Vault) -> Edit:
+        if self.restore and passage.direction == "input":
+            return Edit(start, end, vault.placeholder(entity, passage.text[start:end]))
+        return Edit(start, end, f"[{entity}]")
+
+
+def _unescaped(passage: Passage, start: int) -> int:
+    r"""`start`, past the letter of an escape: arguments are JSON text, where `\nbob@…` is a line break and a name."""
+    before = passage.text[:start]
+    slashes = len(before) - len(before.rstrip("\\"))
+    if passage.channel != "arguments" or slashes % 2 == 0:
+        return start
+    return start + (5 if passage.text[start] == "u" else 1)
+
+
+def build(spec: PiiSpec, tools: Tools) -> PiiRail:
+    return PiiRail(
+        name=spec.name or "pii",
+        action=Action[spec.action.upper()],
+        entities=spec.entities,
+        score=spec.score,
+        restore=spec.restore,
+        worker=tools.workers["pii"],
+        deadline_s=tools.deadline_s,
+    )
+
+
+def spec(policies: Iterable[PolicySpec], folder: Path) -> Json | None:
+    """What the worker needs to know: the entities of all `policies`; None where no policy has this rail.
+
+    Raises `ConfigError` for entities there are not.
+    """
+    used = [(p, rail) for p in policies for rail in (*p.input, *p.output) if isinstance(rail, PiiSpec)]
+    problems = [
+        problem(folder, policy, entity, f"pii.entities: {entity!r} is not known{near(entity, ENTITIES)}")
+        for policy, rail in used
+        for entity in rail.entities
+        if entity not in ENTITIES
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return {"entities": sorted({entity for _, rail in used for entity in rail.entities})} if used else None
