@@ -91,6 +91,6 @@ def one_key(rail: Any) -> Any:
     """`{pattern: {…}}`, as written, to `{kind: pattern, …}`, as validated; anything else is left for the schema."""
     if isinstance(rail, dict) and len(rail) == 1:
         ((kind, body),) = rail.items()
-        if isinstance(body, dict):
+        if isinstance(body, dict) and "kind" not in body:
             return {"kind": kind, **body}
     return rail

@@ -1,0 +1,183 @@
+"""What one thing of a configuration says of another: names that must exist, files that must be there, rules across.
+
+Works on values as they were read, so a broken link is found beside a misspelt key, at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import re2
+
+from gateway.config.document import Document, Place, mappings
+from gateway.config.policy import one_key
+from gateway.config.wording import listed, near
+
+
+def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
+    """Upstreams, routes and keys: names stand once, what they refer to exists, and an open gateway stays at home."""
+    value = gateway.value
+    known = {document.value["name"] for document in policies if _named(document)}
+    upstreams = _unique(gateway, "upstreams", "name")
+    _unique(gateway, "routes", "model")
+    _unique(gateway, "keys", "name")
+    _unique(gateway, "keys", "sha256")
+    for n, route in mappings(value.get("routes")):
+        _check_policy(gateway, ("routes", n), route.get("policy", "default"), known)
+        _check_upstreams(gateway, ("routes", n, "upstreams"), route.get("upstreams"), upstreams)
+    for n, key in mappings(value.get("keys")):
+        if "policy" in key:
+            _check_policy(gateway, ("keys", n), key["policy"], known)
+    _check_open(gateway)
+    _check_models(gateway)
+
+
+def check_names(policies: Sequence[Document]) -> None:
+    """No two policies have the same name."""
+    first: dict[str, Document] = {}
+    for document in filter(_named, policies):
+        other = first.setdefault(document.value["name"], document)
+        if other is not document:
+            document.refuse(("name",), f"{other.file}:{other.line(('name',))} has this name already")
+
+
+def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
+    """What the rails of one policy refer to is below `folder`; patterns are such as RE2 takes.
+
+    `scored` tells whether there is a scorer.
+    """
+    for place, kind, rail in _rails(policy):
+        match kind:
+            case "nemo":
+                _check_nemo(policy, (*place, "config"), rail.get("config"), folder)
+            case "guardrails":
+                _check_spec(policy, (*place, "spec"), rail.get("spec"), folder)
+            case "pattern":
+                _check_patterns(policy, (*place, "deny"), rail)
+            case "score" if "input" in place:
+                policy.refuse(place, "scores are of answers: a score rail stands under output")
+            case "score" if not scored:
+                policy.refuse(place, "the gateway has no `scoring`")
+
+
+def _named(document: Document) -> bool:
+    return isinstance(document.value, dict) and isinstance(document.value.get("name"), str)
+
+
+def _unique(gateway: Document, section: str, key: str) -> set[str]:
+    first: dict[str, int] = {}
+    for n, item in mappings(gateway.value.get(section)):
+        if isinstance(name := item.get(key), str) and first.setdefault(name, n) != n:
+            line = gateway.line((section, first[name], key))
+            gateway.refuse((section, n, key), f"the same stands on line {line}")
+    return set(first)
+
+
+def _check_policy(gateway: Document, place: Place, name: Any, known: set[str]) -> None:
+    if isinstance(name, str) and name not in known:
+        quoted = name if (*place, "policy") not in gateway.hidden else "…"
+        gateway.refuse((*place, "policy"), f"no policy named {quoted!r}{near(quoted, known) or _are(known)}")
+
+
+def _check_upstreams(gateway: Document, place: Place, names: Any, known: set[str]) -> None:
+    for n, name in enumerate(names if isinstance(names, tuple) else ()):
+        if isinstance(name, str) and name not in known:
+            quoted = name if (*place, n) not in gateway.hidden else "…"
+            gateway.refuse((*place, n), f"no upstream named {quoted!r}{near(quoted, known) or _are(known)}")
+        elif name in names[:n]:
+            gateway.refuse((*place, n), "stands twice in this list")
+
+
+def _are(known: set[str]) -> str:
+    return f" (there are: {listed(known)})"
+
+
+def _check_open(gateway: Document) -> None:
+    server = gateway.value.get("server")
+    host = server.get("host", "127.0.0.1") if isinstance(server, dict) else "127.0.0.1"
+    if not gateway.value.get("keys") and isinstance(host, str) and not _loopback(host):
+        gateway.refuse(
+            ("server", "host"),
+            "without keys anyone who can reach the gateway may use it, so it listens on loopback only;"
+            " add keys, or use 127.0.0.1",
+        )
+
+
+def _check_models(gateway: Document) -> None:
+    """Models that are given as paths are there."""
+    for n, upstream in mappings(gateway.value.get("upstreams")):
+        if upstream.get("kind") == "embedded":
+            _check_path(gateway, ("upstreams", n, "model"), upstream.get("model"))
+    if isinstance(scoring := gateway.value.get("scoring"), dict):
+        _check_path(gateway, ("scoring", "encoder"), scoring.get("encoder"))
+
+
+def _check_path(gateway: Document, place: Place, path: Any) -> None:
+    if isinstance(path, str) and "/" in path and "\0" not in path and not Path(path).exists():
+        gateway.refuse(place, "no such file" if place in gateway.hidden else f"no {path}{_beside(Path(path))}")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _rails(policy: Document) -> Iterator[tuple[Place, str, Mapping[str, Any]]]:
+    """Every rail with its place, where the mapping of its settings stands, and its kind."""
+    for stage in ("input", "output"):
+        for n, raw in mappings(policy.value.get(stage)):
+            rail = one_key(raw)
+            if isinstance(kind := rail.get("kind"), str):
+                yield (stage, n) if rail is raw else (stage, n, kind), kind, rail
+
+
+def _check_nemo(policy: Document, place: Place, path: Any, folder: Path) -> None:
+    found = _below(policy, place, path, folder)
+    if found and not found.is_dir():
+        policy.refuse(place, f"no folder {found}{_beside(found)}")
+    elif found and not any((found / name).is_file() for name in ("config.yml", "config.yaml")):
+        policy.refuse(place, f"no config.yml in {found}")
+
+
+def _check_spec(policy: Document, place: Place, path: Any, folder: Path) -> None:
+    found = _below(policy, place, path, folder)
+    if found and not found.is_file():
+        policy.refuse(place, f"no file {found}{_beside(found)}")
+
+
+def _below(policy: Document, place: Place, path: Any, folder: Path) -> Path | None:
+    if not isinstance(path, str) or "\0" in path:
+        return None
+    found = Path(os.path.normpath(folder / path))
+    if found.is_relative_to(folder) and found != folder:
+        return found
+    policy.refuse(place, f"should lie below {folder}")
+    return None
+
+
+def _beside(path: Path) -> str:
+    return near(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+
+
+def _check_patterns(policy: Document, place: Place, rail: Mapping[str, Any]) -> None:
+    options = re2.Options()
+    options.log_errors = False
+    deny = rail.get("deny", ())
+    for n, pattern in enumerate(deny if isinstance(deny, tuple) else ()):
+        try:
+            re2.compile(pattern, options) if isinstance(pattern, str) else None
+        except re2.error as refused:
+            policy.refuse((*place, n), f"not an expression of RE2: {_said(refused)}")
+    if not deny and not rail.get("builtin"):
+        policy.refuse(place[:-1], "denies nothing: give it `deny` or `builtin`")
+
+
+def _said(refused: Exception) -> str:
+    said = refused.args[0] if refused.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
