@@ -75,7 +75,7 @@ def _composed(file: Path) -> yaml.Node | None:
         raise _refusal(file, mark.line + 1 if mark else 1, f"not YAML: {said}") from None
     except yaml.reader.ReaderError as bad:
         line = text.count("\n", 0, bad.position) + 1
-        raise _refusal(file, line, f"character #x{ord(str(bad.character)):04x} may not stand in YAML") from None
+        raise _refusal(file, line, f"character #x{int(bad.character):04x} may not stand in YAML") from None
     except RecursionError:
         raise _refusal(file, 1, "nested too deeply") from None
 
@@ -147,14 +147,17 @@ class _Walk:
         for key, value in node.value:
             if key.tag != _MERGE and (name := self._key(key, place)) is not None:
                 if name in own:
-                    first = self._document.lines[*place, name]
-                    self._document.refuse(place, f"key {name!r} stands twice, on lines {first} and {_line(key)}")
+                    self._twice((*place, name), _line(key))
                 self._document.lines.setdefault((*place, name), _line(key))
                 own[name] = self._value(value, (*place, name))
         for key, value in node.value:
             if key.tag == _MERGE:
                 own = {**self._merged(value, place), **own}
         return own
+
+    def _twice(self, place: Place, line: int) -> None:
+        message = f"{dotted(place)}: stands twice; the first is on line {self._document.lines[place]}"
+        self._document.problems.append(Problem(self._document.file, line, message))
 
     def _merged(self, node: yaml.Node, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
