@@ -1,0 +1,100 @@
+"""Follows one text: what of it must be held because a match may be going on, and what has matched.
+
+Offsets are the caller's: a view of a text (decoded, normalised) is followed by the offsets of the text it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.policy.automaton.dfa import Config, Dfa, Hits, Move
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Match:
+    """`text[start:end]` matched `rule`."""
+
+    start: int
+    end: int
+    rule: int
+
+
+@dataclass(slots=True)
+class Scanner:
+    """`at` is where the text ends so far; `matches` may still give way to one that begins further left."""
+
+    dfa: Dfa
+    at: int = 0
+    starts: tuple[int, ...] = ()  # of the threads of `config`
+    matches: list[Match] = field(default_factory=list)
+    config: Config = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.config = self.dfa.begin()
+
+    def feed(self, delta: str) -> None:
+        """The text goes on with `delta`."""
+        config = self.config
+        for at, char in enumerate(delta, self.at):
+            target = config.plain.get(char)
+            if target is None:
+                move = config.moves.get(char) or self.dfa.move(config, char)
+                target = move.target
+                if not move.plain:
+                    self._moved(move, (at, at, at + 1))
+            config = target
+        self.config = config
+        self.at += len(delta)
+
+    def step(self, char: str, start: int, end: int) -> None:
+        """The view goes on with `char`, made of `text[start:end]`."""
+        target = self.config.plain.get(char)
+        if target is None:
+            move = self.config.moves.get(char) or self.dfa.move(self.config, char)
+            target = move.target
+            if not move.plain:
+                self._moved(move, (self.at, start, end))
+        self.config = target
+        self.at = end
+
+    def finish(self) -> None:
+        """The text ends; the next one begins."""
+        self._note(self.dfa.last(self.config), self.starts, self.at)
+        self.config, self.starts = self.dfa.begin(), ()
+
+    def held(self) -> int:
+        """Offset from which the text must be held: no match, present or possible, reaches across it."""
+        return self.cut(self.at)
+
+    def cut(self, limit: int) -> int:
+        """The last offset up to `limit` that no match, present or possible, reaches across."""
+        cut = min(limit, self.starts[0]) if self.starts else limit
+        return crossed(self.matches, cut)
+
+    def take(self, upto: int) -> list[Match]:
+        """The matches before `upto`, which are then forgotten. `upto` is an offset that `cut` gave."""
+        taken = [m for m in self.matches if m.end <= upto]
+        self.matches = [m for m in self.matches if m.end > upto]
+        return taken
+
+    def _moved(self, move: Move, place: tuple[int, int, int]) -> None:
+        before, start, end = place
+        threads = (*self.starts, start)
+        self._note(move.ended, threads, before)
+        self._note(move.done, threads, end)
+        self.starts = tuple([threads[i] for i in move.kept])
+
+    def _note(self, hits: Hits, threads: Sequence[int], end: int) -> None:
+        for thread, rule in hits:
+            start = threads[thread]
+            self.matches = [m for m in self.matches if m.rule != rule or m.start < start]
+            self.matches.append(Match(start, end, rule))
+
+
+def crossed(matches: Sequence[Match], cut: int) -> int:
+    """`cut`, or the start of the match that reaches across it, and so on."""
+    for match in sorted(matches, key=lambda m: m.start, reverse=True):
+        if match.start < cut < match.end:
+            cut = match.start
+    return cut

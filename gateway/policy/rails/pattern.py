@@ -1,0 +1,200 @@
+"""The pattern rail: regular expressions in RE2's notation and packs of them, judged in this process.
+
+Whole texts go through RE2, texts that still stream through an automaton of our own; both reach the same matches, which
+are leftmost-longest and do not overlap, rule by rule. Findings name rules, never what they matched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import groupby
+from pathlib import Path
+
+import re2
+
+from gateway.config.policy import PatternSpec, PolicySpec
+from gateway.errors import ConfigError, Problem
+from gateway.policy.automaton.dfa import Dfa
+from gateway.policy.automaton.matcher import Matcher, compiled, matcher
+from gateway.policy.automaton.nfa import Kind, TooLarge, built
+from gateway.policy.automaton.scanner import Match, Scanner
+from gateway.policy.automaton.syntax import longest, parsed
+from gateway.policy.rail import Subject, Tools, Unit
+from gateway.policy.rails import place
+from gateway.policy.rails.packs import PACKS, Rule
+from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
+
+
+@dataclass(slots=True)
+class PatternRail:
+    """`longest` is the most characters one match can have, so the most that a stream is held; `None` is no limit."""
+
+    name: str
+    action: Action
+    rules: tuple[Rule, ...]
+    matcher: Matcher
+    dfa: Dfa
+    longest: int | None
+    unit: Unit = Unit.MATCH
+
+    async def inspect(self, subject: Subject) -> Sequence[Verdict]:
+        return [self.judged(passage.text) for passage in subject.passages]
+
+    def judged(self, text: str) -> Verdict:
+        return self.verdict(self.matcher.matches(text))
+
+    def held(self, text: str) -> int:
+        """Offset in `text` from which characters must be held; `len(text)` if none need be."""
+        return self.scanner().feed(text)
+
+    def scanner(self) -> Watch:
+        """Follows one text while it streams."""
+        return Watch(self, Scanner(self.dfa))
+
+    def verdict(self, matches: Iterable[Match]) -> Verdict:
+        found = sorted(_merged(matches), key=lambda m: m.rule)
+        if not found:
+            return ALLOW
+        counts = {rule: len(list(group)) for rule, group in groupby(found, key=lambda m: m.rule)}
+        findings = frozenset(Finding(self.name, self.rules[rule].name, count) for rule, count in counts.items())
+        if self.action is not Action.REDACT:
+            return Verdict(self.action, findings)
+        edits = frozenset(Edit(m.start, m.end, self.rules[m.rule].placeholder) for m in found)
+        return Verdict(self.action, findings, edits)
+
+
+@dataclass(slots=True)
+class Watch:
+    """One text as it streams. Offsets count from its beginning.
+
+    `feed` the pieces and `finish`; `cut` says up to where no match, present or possible, reaches across; `take` gives
+    the verdict on what stands before such an offset and was not taken yet. Taken together the verdicts find what
+    `inspect` finds in the whole text.
+    """
+
+    rail: PatternRail
+    raw: Scanner
+
+    def feed(self, delta: str) -> int:
+        """The text goes on; the offset from which it must be held. It never decreases."""
+        self.raw.feed(delta)
+        return self.raw.held()
+
+    def cut(self, limit: int) -> int:
+        return self.raw.cut(limit)
+
+    def finish(self) -> None:
+        """The text ends: nothing is held any longer."""
+        self.raw.finish()
+
+    def take(self, upto: int) -> Verdict:
+        """The verdict on what `feed` or `cut` let go and was not taken yet; edits count from the text's beginning."""
+        if not self.raw.matches:
+            return ALLOW
+        return self.rail.verdict(self.raw.take(upto))
+
+
+def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - every kind of rail is built alike
+    """Raises `ConfigError` naming each expression that cannot be used, by its index, and why."""
+    name = spec.name or "pattern"
+    faults = list(_faults(spec))
+    if faults:
+        raise ConfigError([Problem(f"pattern {name}", 1, fault) for _, fault in faults])
+    rules = _rules(spec)
+    trees = [parsed(rule.source) for rule in rules]
+    lengths = [longest(tree) for tree in trees]
+    return PatternRail(
+        name=name,
+        action=Action[spec.action.upper()],
+        rules=rules,
+        matcher=matcher([rule.source for rule in rules]),
+        dfa=Dfa(built(trees)),
+        longest=None if None in lengths else max(n for n in lengths if n is not None),
+    )
+
+
+def problems(policies: Iterable[PolicySpec], folder: Path) -> list[Problem]:
+    """What is wrong with the expressions and packs of `policies`, each at its line."""
+    return [
+        place.problem(folder, policy, word, f"pattern: {message}")
+        for policy in policies
+        for rail in (*policy.input, *policy.output)
+        if isinstance(rail, PatternSpec)
+        for word, message in _faults(rail)
+    ]
+
+
+def _rules(spec: PatternSpec) -> tuple[Rule, ...]:
+    denied = (Rule(f"deny[{i}]", _cased(source, fold=spec.ignore_case)) for i, source in enumerate(spec.deny))
+    packed = (replace(rule, name=f"{pack}.{rule.name}") for pack in spec.builtin for rule in PACKS[pack])
+    return (*denied, *packed)
+
+
+def _cased(source: str, *, fold: bool) -> str:
+    if not fold:
+        return source
+    quoted = source.rfind("\\Q") > source.rfind("\\E")
+    return f"(?i:{source}\\E)" if quoted else f"(?i:{source})"
+
+
+def _faults(spec: PatternSpec) -> Iterator[tuple[str, str]]:
+    """(the word at fault, what is wrong with it)."""
+    if not spec.deny and not spec.builtin:
+        yield "pattern", "nothing to look for; give it `deny` or `builtin`"
+    for pack in spec.builtin:
+        if pack not in PACKS:
+            near = get_close_matches(pack, PACKS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PACKS)}"
+            yield pack, f"no pack named {pack!r}; {hint}"
+    for index, source in enumerate(spec.deny):
+        fault = _fault(_cased(source, fold=spec.ignore_case))
+        if fault:
+            yield source, f"deny[{index}]: {fault}"
+
+
+def _fault(source: str) -> str:
+    try:
+        compiled(source)
+        nfa = built([parsed(source)])
+    except re2.error as error:
+        return _explained(error)
+    except TooLarge as error:
+        return str(error)
+    except ValueError as error:
+        return f"{error}; name the characters instead"
+    except RecursionError:
+        return "it is nested too deep"
+    start = nfa.starts[0]
+    if any(nfa.matched(start, before, after) for before in Kind for after in Kind):
+        return "it matches the empty text, so it would match everywhere; demand at least one character"
+    return ""
+
+
+_HINTS = {
+    "(?": "RE2 has no look-around and no conditionals; match what stands around as well, or use \\b",
+    "\\Z": "RE2 writes the end of the text \\z",
+    "\\1": "RE2 has no back-references",
+    "repetition": "RE2 repeats at most 1000 times",
+    "too large": "repeat less, or split it",
+}
+
+
+def _explained(error: re2.error) -> str:
+    said = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+    hint = next((hint for sign, hint in _HINTS.items() if sign in said), "see RE2's syntax")
+    return f"RE2 cannot compile it ({said}); {hint}"
+
+
+def _merged(matches: Iterable[Match]) -> Iterator[Match]:
+    """Matches of one rule that overlap, as those of two views of a text may, made one."""
+    for rule, group in groupby(sorted(matches, key=lambda m: (m.rule, m.start, m.end)), key=lambda m: m.rule):
+        start = end = -1
+        for match in group:
+            if match.start >= end:
+                if end > start:
+                    yield Match(start, end, rule)
+                start, end = match.start, match.end
+            end = max(end, match.end)
+        yield Match(start, end, rule)
