@@ -74,7 +74,7 @@ def _card(digits: str, begin: int, joints: set[int]) -> tuple[int, float]:
     for issuer, lengths in _ISSUERS:
         for length in lengths if issuer.match(digits, begin) else ():
             number = digits[begin : begin + length]
-            if begin + length not in joints or len(set(number)) < 3:
+            if begin + length not in joints or len(set(number)) < 2:
                 continue
             if _luhn(number):
                 return length, SURE
