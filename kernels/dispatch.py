@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kernels import maxsim
 
-Ragged = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Maxsim = Callable[[Tensor, Tensor, Tensor, Tensor, maxsim.Extras], maxsim.Stats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,12 @@ class Ops:
     """The ops of one device, under the contracts of their modules."""
 
     device: torch.device
-    ragged_maxsim: Ragged
+    ragged_maxsim_stats: Maxsim
 
 
 def ops(device: str | torch.device | None = None) -> Ops:
     """The ops for `device`; left out, for the GPU where there is one. Touches CUDA: never before a fork."""
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if chosen.type == "cuda":
-        return Ops(chosen, maxsim.ragged_maxsim)
-    return Ops(chosen, maxsim.ragged_maxsim_torch)
+        return Ops(chosen, maxsim.ragged_maxsim_stats)
+    return Ops(chosen, maxsim.ragged_maxsim_stats_torch)

@@ -1,4 +1,4 @@
-"""What ragged ops share: how packed rows are cut into pairs, and the product of two tiles."""
+"""What ragged ops share: how packed rows are cut into pairs, how a width is cut without padding, products of tiles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def packed(lengths: list[int] | Tensor, device: torch.device | str = "cpu") -> T
     return torch.nn.functional.pad(ends, (1, 0)).to(device)
 
 
+def halves(d: int) -> tuple[int, int]:
+    """A width as the powers of two it is the sum of, the larger first: 384 is 256 + 128, 256 is 256 + 0.
+
+    Tiles must be powers of two wide; padding 384 to 512 would waste a third of the work, two tiles waste none.
+    Raises `ValueError` for a width that takes more than two, or that is not made of multiples of 64.
+    """
+    high = 1 << max(d, 1).bit_length() - 1
+    low = d - high
+    if d <= 0 or d % 64 or low & (low - 1):
+        raise ValueError(f"d must be the sum of at most two powers of two from 64 up, not {d}")
+    return high, low
+
+
 def interpreted(x: Tensor) -> bool:
     """Whether a kernel over `x` runs under Triton's interpreter, whose dot takes bf16 for integers."""
     return x.device.type == "cpu"
@@ -37,3 +50,10 @@ def product(left, right, total, PRECISION: tl.constexpr, INTERPRETED: tl.constex
     if INTERPRETED:
         left, right = left.to(tl.float32), right.to(tl.float32)
     return tl.dot(left, right, total, input_precision=PRECISION)
+
+
+@triton.jit
+def squares(tile, AXIS: tl.constexpr):
+    """Sums of squares along `AXIS`, in fp32."""
+    wide = tile.to(tl.float32)
+    return tl.sum(wide * wide, axis=AXIS)

@@ -15,6 +15,7 @@ from gateway.scoring.encoder import Encoder, Encoding
 from gateway.scoring.tokens import Pieces, pieces
 from gateway.wire.sentences import sentences
 from kernels.dispatch import Ops
+from kernels.maxsim import PLAIN
 from kernels.tile import packed
 
 
@@ -96,13 +97,13 @@ class Scorer:
         contexts = [torch.cat([answers[0][:0], *(c.encoding.tokens for c in case.context)]) for case in cases]
         device = self._ops.device
         ends = packed([len(a) for a in answers], device), packed([len(c) for c in contexts], device)
-        best, where = self._ops.ragged_maxsim(torch.cat(answers), torch.cat(contexts), *ends)
+        found = self._ops.ragged_maxsim_stats(torch.cat(answers), torch.cat(contexts), *ends, PLAIN)
         lengths = [len(a) for a in answers]
         first = ends[1].cpu()[:-1]
         return [
             (b, w - start)
             for b, w, start in zip(
-                torch.split(best.cpu(), lengths), torch.split(where.cpu(), lengths), first, strict=True
+                torch.split(found.best.cpu(), lengths), torch.split(found.where.cpu(), lengths), first, strict=True
             )
         ]
 

@@ -6,8 +6,8 @@ from kernels.dispatch import ops
 
 
 def test_a_cpu_runs_the_reference_and_a_gpu_the_kernel() -> None:
-    assert ops("cpu").ragged_maxsim is maxsim.ragged_maxsim_torch
-    assert ops("cuda").ragged_maxsim is maxsim.ragged_maxsim
+    assert ops("cpu").ragged_maxsim_stats is maxsim.ragged_maxsim_stats_torch
+    assert ops("cuda").ragged_maxsim_stats is maxsim.ragged_maxsim_stats
 
 
 def test_importing_kernels_imports_nothing_else() -> None:
