@@ -189,7 +189,8 @@ class Pipeline:
             run.exchange.scanned += size
             spans.append((passage.path, *window.feed(key, key[0], passage)))
         window.finish()
-        enforce([await window.judge()], run.policy.spec.refusal)
+        verdict, _ = await asyncio.gather(window.judge(), window.watch())
+        enforce([verdict], run.policy.spec.refusal)
         texts = [(path, ch.delivered(a, b)) for path, ch, a, b in spans if ch.touched(a, b)]
         if texts:
             raw = orjson.dumps(chat.without_logprobs(json_body.rewritten(body, texts)))

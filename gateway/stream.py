@@ -118,6 +118,7 @@ class Relay:
                     yield out
         if out := await self._flushed():
             yield out
+        await self.window.watch()
 
     async def _next(self, chunks: AsyncGenerator[bytes, None]) -> bytes:
         """The upstream's next bytes, none at its end; the wait is the upstream's time, not ours."""

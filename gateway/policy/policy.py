@@ -23,12 +23,20 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rail in its place: how long it may take, what its failure means, whether it acts or only watches."""
+    """A rail in its place: how long it may take, what its failure means, whether it is enforced.
+
+    One that does not `acts` (it only flags, or its policy is in shadow mode) never changes what is delivered.
+    """
 
     rail: Rail
     deadline_s: float
     on_error: OnError
     enforced: bool
+    flags: bool = False  # its action is `flag`: the worst it can do
+
+    @property
+    def acts(self) -> bool:
+        return self.enforced and not self.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +123,10 @@ class _Asked:
         verdicts = await _answer(self.bound, subject)
         said = _join(verdicts)
         self.docket.note(self.stage, self.bound, said, self.clock() - started)
-        return verdicts if self.bound.enforced else [_watched(v) for v in verdicts]
+        return verdicts if self.bound.enforced else [watched(v) for v in verdicts]
 
 
-def _watched(verdict: Verdict) -> Verdict:
+def watched(verdict: Verdict) -> Verdict:
     """A shadow rail's verdict as it acts: not at all."""
     return Verdict(min(verdict.action, Action.FLAG), verdict.findings)
 
@@ -139,7 +147,8 @@ async def _answer(bound: Bound, subject: Subject) -> list[Verdict]:
 
 
 def _failed(bound: Bound, subject: Subject, fault: str) -> list[Verdict]:
-    action = Action.BLOCK if bound.on_error == "closed" else Action.ALLOW
+    worst = Action.FLAG if bound.flags else Action.BLOCK
+    action = worst if bound.on_error == "closed" else Action.ALLOW
     finding = Finding(bound.rail.name, "fault", 1, fault)
     return [Verdict(action, frozenset({finding}))] * len(subject.passages)
 

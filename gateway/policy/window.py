@@ -1,18 +1,20 @@
-"""The window: the texts of one answer as they arrive, held back until every rail that must see them has.
+"""The window: the texts of one answer as they arrive, held back until every rail that may act on them has judged.
 
 One `Channel` for each text (choice and field). Rails see a text by their unit: as far as no match can still be going
 on, sentence by sentence, or whole. Where the cuts fall depends on the text alone, never on how it was split, so a
-streamed answer and an unstreamed one (fed whole, then finished) are judged alike.
+streamed answer and an unstreamed one (fed whole, then finished) are judged alike. Rails that can only flag, or only
+watch, hold nothing back: they judge what was delivered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Iterable, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
-from gateway.policy.policy import Bound, Docket, judged
+from gateway.policy.policy import Bound, Docket, judged, watched
 from gateway.policy.rail import Subject, Unit
 from gateway.policy.vault import Vault
 from gateway.policy.verdict import ALLOW, Edit, Verdict, disjoint
@@ -20,27 +22,40 @@ from gateway.wire.passage import Passage
 from gateway.wire.sentences import complete, sentences
 
 
-class Scanner(Protocol):
-    """Follows one text: `feed` the next piece, get the offset in the whole text from which it must be held."""
+class Watch(Protocol):
+    """Follows one text for a rail whose unit is a match. Offsets count from the text's beginning."""
 
     def feed(self, delta: str) -> int: ...
+    def cut(self, limit: int) -> int: ...
+    def finish(self) -> None: ...
+    def take(self, upto: int) -> Verdict: ...
 
 
 class Scanning(Protocol):
-    def scanner(self) -> Scanner: ...
+    """What a rail whose unit is a match has besides: a `Watch` for every text."""
+
+    def scanner(self) -> Watch: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What a group of rails is to judge next: `text[start:end]` of a channel, `lead` characters of it for context."""
+    """What a group of rails is to judge next: `text[start:end]` of a channel."""
 
     channel: Channel
     start: int
     end: int
-    lead: int = 0
 
     def passage(self) -> Passage:
-        return replace(self.channel.passage, text=self.channel.slice(self.start - self.lead, self.end))
+        return replace(self.channel.passage, text=self.channel.slice(self.start, self.end))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rails that see a text alike. Those that act hold it back until they have judged it."""
+
+    unit: Unit
+    acts: bool
+    bounds: tuple[Bound, ...]
 
 
 @dataclass(slots=True)
@@ -49,11 +64,11 @@ class Channel:
 
     passage: Passage
     choice: int
-    scanners: list[Scanner]
+    watches: list[tuple[Bound, Watch]]
+    done: list[int]  # judged up to here, by group
     pending: str = ""
     base: int = 0  # offset of pending[0]
-    done: dict[Unit, int] = field(default_factory=dict)  # judged up to here, by group
-    cut: int = 0  # MATCH rails may judge up to here
+    free: int = 0  # no match, present or possible, reaches across this offset
     clear: int = 0  # may be delivered up to here
     final: bool = False
     edits: set[Edit] = field(default_factory=set)
@@ -67,21 +82,29 @@ class Channel:
 
     def feed(self, delta: str) -> None:
         self.pending += delta
-        self.cut = min((scanner.feed(delta) for scanner in self.scanners), default=self.length)
+        self._cut(min((watch.feed(delta) for _, watch in self.watches), default=self.length))
 
-    def segments(self, unit: Unit) -> list[Segment]:
-        """What rails of `unit` have not judged yet and now can."""
-        start = self.done[unit]
-        match unit:
-            case Unit.MATCH:
-                end = self.length if self.final else self.cut
-                return [Segment(self, start, end, min(start - self.base, 1))] if end > start else []
-            case Unit.SENTENCE:
-                return self._sentences(start)
-            case Unit.ANSWER:
-                return [Segment(self, start, self.length)] if self.final and self.length > start else []
+    def finish(self) -> None:
+        if not self.final:
+            self.final = True
+            for _, watch in self.watches:
+                watch.finish()
+            self._cut(self.length)
 
-    def _sentences(self, start: int) -> list[Segment]:
+    def _cut(self, limit: int) -> None:
+        """The last offset up to `limit` that suits every watch; each may move it for the others."""
+        before = -1
+        while limit != before:
+            before = limit
+            for _, watch in self.watches:
+                limit = watch.cut(limit)
+        self.free = limit
+
+    def segments(self, place: int, unit: Unit) -> list[Segment]:
+        """What the group at `place` has not judged yet and now can."""
+        start = self.done[place]
+        if unit is Unit.ANSWER:
+            return [Segment(self, start, self.length)] if self.final and self.length > start else []
         text = self.slice(start, self.length)
         end = len(text) if self.final else complete(text)
         return [Segment(self, start + a, start + b) for a, b in sentences(text[:end])]
@@ -95,15 +118,16 @@ class Channel:
                 break
             if left >= start:
                 out += self.slice(at, left), new
-            at = max(at, min(right, end)) if right > start else at
+            if right > start:
+                at = max(at, min(right, end))
         return "".join((*out, self.slice(at, end)))
 
     def touched(self, start: int, end: int) -> bool:
         return any(edit.start < end and (edit.end > start or edit.start >= start) for edit in self.edits)
 
     def forget(self, upto: int) -> None:
-        """Drop text before `upto`, except the one character a word boundary looks back on."""
-        keep = min(upto, *self.done.values(), self.clear) - 1 if self.done else min(upto, self.clear) - 1
+        """Drop text before `upto` that no rail will ask for again."""
+        keep = min([upto, self.clear, *self.done])
         if keep > self.base:
             self.pending = self.pending[keep - self.base :]
             self.base = keep
@@ -119,12 +143,19 @@ class Window:
     vault: Vault
     question: str = ""
     context: Sequence[str] = ()
+    clock: Callable[[], float] = time.monotonic
     channels: dict[Hashable, Channel] = field(default_factory=dict)
-    groups: dict[Unit, list[Bound]] = field(init=False)
+    groups: tuple[Group, ...] = field(init=False)
+    matching: tuple[Bound, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        found = {unit: [b for b in self.bounds if b.rail.unit is unit] for unit in Unit}
-        self.groups = {unit: bounds for unit, bounds in found.items() if bounds}
+        self.matching = tuple(b for b in self.bounds if b.rail.unit is Unit.MATCH)
+        found = [
+            Group(unit, acts, tuple(b for b in self.bounds if b.rail.unit is unit and b.acts is acts))
+            for unit in (Unit.SENTENCE, Unit.ANSWER)
+            for acts in (True, False)
+        ]
+        self.groups = tuple(group for group in found if group.bounds)
 
     def feed(self, key: Hashable, choice: int, passage: Passage) -> tuple[Channel, int, int]:
         """Add `passage.text` to the text `key` names; returns its channel and the span it takes there."""
@@ -136,51 +167,80 @@ class Window:
         return channel, start, channel.length
 
     def _channel(self, choice: int, passage: Passage) -> Channel:
-        scanning = [cast("Scanning", bound.rail) for bound in self.groups.get(Unit.MATCH, [])]
-        done = dict.fromkeys(self.groups, 0)
-        return Channel(replace(passage, text=""), choice, [rail.scanner() for rail in scanning], done=done)
+        watches = [(bound, cast("Scanning", bound.rail).scanner()) for bound in self.matching]
+        return Channel(replace(passage, text=""), choice, watches, [0] * len(self.groups))
 
     def finish(self, choices: Iterable[int] | None = None) -> None:
         """No more text comes for `choices`, or for any of them."""
         wanted = None if choices is None else set(choices)
         for channel in self.channels.values():
             if wanted is None or channel.choice in wanted:
-                channel.final = True
+                channel.finish()
 
     async def judge(self) -> Verdict:
-        """Have the rails judge what they now can. On a block nothing more becomes clear."""
-        verdict = ALLOW
-        if self.groups:
-            work = [(u, [s for c in self.channels.values() for s in c.segments(u)]) for u in self.groups]
-            verdict = await self._judge([(unit, segments) for unit, segments in work if segments])
+        """Have the rails that may act judge what they now can."""
+        verdict = self._matches() | await self._segments(acts=True)
         for channel in self.channels.values():
             self._clear(channel)
         return verdict
 
-    async def _judge(self, work: list[tuple[Unit, list[Segment]]]) -> Verdict:
-        if len(work) == 1:
-            return await self._group(*work[0])
+    async def watch(self) -> Verdict:
+        """Have the rails that only flag or watch judge what they now can. It holds nothing back and blocks nothing."""
+        return await self._segments(acts=False)
+
+    # Patterns: judged here and now
+
+    def _matches(self) -> Verdict:
         verdict = ALLOW
-        for one in await asyncio.gather(*(self._group(unit, segments) for unit, segments in work)):
+        for place, bound in enumerate(self.matching):
+            began = self.clock()
+            said = ALLOW
+            for channel in self.channels.values():
+                said |= self._taken(channel, place)
+            self.docket.note("output", bound, said, self.clock() - began)
+            verdict |= said
+        return verdict
+
+    @staticmethod
+    def _taken(channel: Channel, place: int) -> Verdict:
+        bound, watch = channel.watches[place]
+        said = watch.take(channel.free)
+        if not bound.enforced:
+            return watched(said)
+        channel.edits.update(said.edits)
+        return said
+
+    # Sentences and answers: judged by workers
+
+    async def _segments(self, *, acts: bool) -> Verdict:
+        work = [
+            (place, group, segments)
+            for place, group in enumerate(self.groups)
+            if group.acts is acts
+            and (segments := [s for c in self.channels.values() for s in c.segments(place, group.unit)])
+        ]
+        if len(work) < 2:
+            return await self._group(*work[0]) if work else ALLOW
+        verdict = ALLOW
+        for one in await asyncio.gather(*(self._group(*each) for each in work)):
             verdict |= one
         return verdict
 
-    async def _group(self, unit: Unit, segments: list[Segment]) -> Verdict:
+    async def _group(self, place: int, group: Group, segments: list[Segment]) -> Verdict:
         subject = Subject([s.passage() for s in segments], self.question, self.context, self.vault)
+        verdicts = await judged(group.bounds, "output", subject, self.docket, self.clock)
         joined = ALLOW
-        for segment, verdict in zip(
-            segments, await judged(self.groups[unit], "output", subject, self.docket), strict=True
-        ):
+        for segment, verdict in zip(segments, verdicts, strict=True):
             joined |= verdict
-            shift = segment.start - segment.lead
-            edits = (Edit(e.start + shift, e.end + shift, e.new) for e in verdict.edits if e.end > segment.lead)
+            edits = (Edit(e.start + segment.start, e.end + segment.start, e.new) for e in verdict.edits)
             segment.channel.edits.update(edits)
-            segment.channel.done[unit] = segment.end
+            segment.channel.done[place] = segment.end
         return joined
 
     def _clear(self, channel: Channel) -> None:
         """Move what may be delivered forward; placeholders of the vault are held until whole, then given back."""
-        clear = min(channel.done.values(), default=channel.length)
+        held = (done for done, group in zip(channel.done, self.groups, strict=True) if group.acts)
+        clear = min([channel.free, *held])
         if not self.vault.empty and clear > channel.clear:
             text = channel.slice(channel.clear, clear)
             end = len(text) if channel.final and clear == channel.length else self.vault.held(text)
