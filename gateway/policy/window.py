@@ -82,7 +82,9 @@ class Channel:
 
     def feed(self, delta: str) -> None:
         self.pending += delta
-        self._cut(min((watch.feed(delta) for _, watch in self.watches), default=self.length))
+        for _, watch in self.watches:
+            watch.feed(delta)
+        self._cut(self.length)
 
     def finish(self) -> None:
         if not self.final:
@@ -92,12 +94,12 @@ class Channel:
             self._cut(self.length)
 
     def _cut(self, limit: int) -> None:
-        """The last offset up to `limit` that suits every watch; each may move it for the others."""
+        """The last offset up to `limit` that suits every watch that may act; each may move it for the others."""
         before = -1
         while limit != before:
             before = limit
-            for _, watch in self.watches:
-                limit = watch.cut(limit)
+            for bound, watch in self.watches:
+                limit = watch.cut(limit) if bound.acts else limit
         self.free = limit
 
     def segments(self, place: int, unit: Unit) -> list[Segment]:
@@ -204,7 +206,7 @@ class Window:
     @staticmethod
     def _taken(channel: Channel, place: int) -> Verdict:
         bound, watch = channel.watches[place]
-        said = watch.take(channel.free)
+        said = watch.take(channel.free if bound.acts else watch.cut(channel.length))
         if not bound.enforced:
             return watched(said)
         channel.edits.update(said.edits)
