@@ -14,7 +14,7 @@ from gateway.exchange import Exchange, Timing, Usage
 from gateway.observe import events
 from gateway.record import completed, started
 
-STAMP = {"ts": "2026-01-02T03:04:05.000006Z", "pid": 1, "seq": 1}
+STAMP = {"ts": "2026-01-02T03:04:05.000006Z", "process": 1, "seq": 1}
 
 
 def checked(name: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     for n, key in mappings(value.get("keys")):
         if "policy" in key:
             _check_policy(gateway, ("keys", n), key["policy"], known)
-    _check_open(gateway)
+    check_open(gateway)
     _check_models(gateway)
 
 
@@ -62,6 +62,18 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
                 policy.refuse(place, "scores are of answers: a score rail stands under output")
             case "score" if not scored:
                 policy.refuse(place, "the gateway has no `scoring`")
+
+
+def check_open(gateway: Document) -> None:
+    """Without keys, only loopback is listened on."""
+    server = gateway.value.get("server")
+    host = server.get("host", "127.0.0.1") if isinstance(server, dict) else "127.0.0.1"
+    if not gateway.value.get("keys") and isinstance(host, str) and not _loopback(host):
+        gateway.refuse(
+            ("server", "host"),
+            "without keys anyone who can reach the gateway may use it, so it listens on loopback only;"
+            " add keys, or use 127.0.0.1",
+        )
 
 
 def _named(document: Document) -> bool:
@@ -96,17 +108,6 @@ def _are(known: set[str]) -> str:
     return f" (there are: {listed(known)})"
 
 
-def _check_open(gateway: Document) -> None:
-    server = gateway.value.get("server")
-    host = server.get("host", "127.0.0.1") if isinstance(server, dict) else "127.0.0.1"
-    if not gateway.value.get("keys") and isinstance(host, str) and not _loopback(host):
-        gateway.refuse(
-            ("server", "host"),
-            "without keys anyone who can reach the gateway may use it, so it listens on loopback only;"
-            " add keys, or use 127.0.0.1",
-        )
-
-
 def _check_models(gateway: Document) -> None:
     """Models that are given as paths are there."""
     for n, upstream in mappings(gateway.value.get("upstreams")):
@@ -118,7 +119,9 @@ def _check_models(gateway: Document) -> None:
 
 def _check_path(gateway: Document, place: Place, path: Any) -> None:
     if isinstance(path, str) and "/" in path and "\0" not in path and not Path(path).exists():
-        gateway.refuse(place, "no such file" if place in gateway.hidden else f"no {path}{_beside(Path(path))}")
+        gateway.refuse(
+            place, "no such file" if place in gateway.hidden else f"no {os.path.relpath(path)}{_beside(Path(path))}"
+        )
 
 
 def _loopback(host: str) -> bool:

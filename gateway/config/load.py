@@ -35,11 +35,14 @@ def load(file: Path, environ: Mapping[str, str], listen: Listen | None = None) -
     """
     gateway = filled(_mapping(file), environ)
     folder = _folder(gateway, file)
-    _place(gateway, file.parent, listen or Listen())
+    _place(gateway, file.parent)
     policies = [_mapping(path) for path in _files(gateway, folder)]
     settings = _validated(gateway, GatewayFile, gateway.value)
     specs = [_validated(policy, PolicySpec, _with_kinds(policy.value)) for policy in policies]
     _link(gateway, policies, folder)
+    if listen:
+        _listen(gateway, listen)
+        settings = _validated(gateway, GatewayFile, gateway.value)
     _refuse([gateway, *policies])
     if settings is None or None in specs:
         raise AssertionError("a refused document has problems")
@@ -115,14 +118,20 @@ def _files(gateway: Document, folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
-def _place(gateway: Document, folder: Path, listen: Listen) -> None:
-    """Put in what the command line says, and make paths in the file independent of where the process runs."""
+def _listen(gateway: Document, listen: Listen) -> None:
+    """Put in what the command line says, in a file that was whole without it."""
+    if gateway.value is None or not isinstance(gateway.value.setdefault("server", {}), dict):
+        return
+    said = {"host": listen.host, "port": listen.port}
+    gateway.value["server"] |= {key: each for key, each in said.items() if each is not None}
+    links.check_open(gateway)
+
+
+def _place(gateway: Document, folder: Path) -> None:
+    """Make paths in the file independent of where a process runs."""
     value = gateway.value
     if value is None:
         return
-    if listen != Listen() and isinstance(value.setdefault("server", {}), dict):
-        said = {"host": listen.host, "port": listen.port}
-        value["server"] |= {key: each for key, each in said.items() if each is not None}
     _resolve(value.get("events"), "path", folder, bare=True)
     _resolve(value.get("scoring"), "encoder", folder)
     for _, upstream in mappings(value.get("upstreams")):
@@ -131,10 +140,13 @@ def _place(gateway: Document, folder: Path, listen: Listen) -> None:
 
 
 def _resolve(section: Any, key: str, folder: Path, *, bare: bool = False) -> None:
-    """Make a path of `section[key]` stand below `folder`; a bare word is a name there, not a path, unless `bare`."""
+    """Make an absolute path of `section[key]`, which is relative to `folder`.
+
+    A word without a slash is a name (`minilm`) and stays as it is, unless `bare` says that it is a path too.
+    """
     said = section.get(key) if isinstance(section, dict) else None
     if isinstance(said, str) and said not in {"", "-"} and (bare or "/" in said or said.endswith(".gguf")):
-        section[key] = str(_beside(folder, said))
+        section[key] = str(_beside(folder.absolute(), said))
 
 
 def _beside(folder: Path, path: str) -> Path:

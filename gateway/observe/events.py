@@ -23,7 +23,7 @@ class Event(BaseModel):
 
     event: str = Field(description="name of the event, `noun.verb`")
     ts: AwareDatetime = Field(strict=False, description="when it was written: RFC 3339, UTC, microseconds")
-    pid: int = Field(description="process that wrote it")
+    process: int = Field(description="id of the process that wrote it")
     seq: int = Field(
         ge=1, description="number of the event in its process; a gap is an event that could not be written"
     )
@@ -68,7 +68,9 @@ class ExchangeCompleted(ExchangeStarted):
     )
     status: int = Field(description="HTTP status the client saw [http.response.status_code]")
     error: str = Field(description="code of the error that ended it, or empty [error.type]")
-    verdict: Verdict = Field(description="strongest action taken")
+    verdict: Verdict | Literal["unavailable"] = Field(
+        description="strongest action taken; `unavailable` where it was for a rail that could not judge"
+    )
     judgements: list[Judgement] = Field(description="what each rail said, stage by stage")
     upstream: str = Field(description="upstream that answered")
     tried: list[str] = Field(description="upstreams asked, in order")
@@ -142,24 +144,23 @@ class ServerStopped(Event):
 class WorkerStarted(Event):
     """A worker process answers calls."""
 
-    worker: str = Field(description="`guardrails`, `nemo`, `pii`, `litellm`, `scorer`, `embedded`")
-    worker_pid: int
-    ms: Ms = Field(ge=0, description="from its start to its first heartbeat")
+    worker: str = Field(description="`guardrails`, `nemo`, `pii`, `litellm`, `scorer`")
+    pid: int = Field(description="id of the worker's process")
+    generation: int = Field(ge=1, description="how many there have been, this one included")
+    seconds: float = Field(ge=0, description="from its start to its first answer")
 
 
 class WorkerRestarted(WorkerStarted):
     """A worker died, hung or overran a deadline, and another took its place."""
 
     reason: str = Field(description="what ended the one before")
-    restarts: int = Field(ge=1, description="since the gateway started")
 
 
 class WorkerFailed(Event):
-    """A worker cannot be started; rails and upstreams that need it fail as their `on_error` says."""
+    """A worker cannot be started now; rails and upstreams that need it fail as their `on_error` says."""
 
     worker: str
     reason: str
-    restarts: int = Field(ge=0)
 
 
 class UpstreamEjected(Event):

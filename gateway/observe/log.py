@@ -55,10 +55,10 @@ class _Stamp:
     """Puts name, time, process and number first."""
 
     def __init__(self, now: Callable[[], int]) -> None:
-        self._now, self._seq, self._pid = now, count(1), os.getpid()
+        self._now, self._seq, self._process = now, count(1), os.getpid()
 
     def __call__(self, _sink: Sink, _method: str, fields: EventDict) -> EventDict:
-        stamp = {"event": None, "ts": _rfc3339(self._now()), "pid": self._pid, "seq": next(self._seq)}
+        stamp = {"event": None, "ts": _rfc3339(self._now()), "process": self._process, "seq": next(self._seq)}
         return {**stamp, **fields}
 
 

@@ -104,10 +104,10 @@ def test_paths_are_relative_to_the_file_that_names_them(folder: Folder) -> None:
     folder.change("config/gateway.yaml", "kind: embedded}", "kind: embedded, model: ../models/tiny.gguf}")
     config = folder.load()
     assert config.folder == Path("policies")
-    assert config.gateway.events.path == "var/events.jsonl"
+    assert config.gateway.events.path == str(folder.root / "var/events.jsonl")
     local = config.gateway.upstreams[0]
     assert isinstance(local, EmbeddedSpec)
-    assert local.model == "models/tiny.gguf"
+    assert local.model == str(folder.root / "models/tiny.gguf")
 
 
 def test_names_of_models_and_standard_output_are_not_paths(folder: Folder) -> None:

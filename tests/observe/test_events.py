@@ -14,7 +14,7 @@ from gateway.observe import events
 from gateway.observe.reference import reference
 from gateway.record import completed
 
-STAMP: dict[str, Any] = {"ts": "2026-01-02T03:04:05.000006Z", "pid": 1, "seq": 1}
+STAMP: dict[str, Any] = {"ts": "2026-01-02T03:04:05.000006Z", "process": 1, "seq": 1}
 PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 
 

@@ -53,7 +53,7 @@ def test_an_event_is_a_line_that_opens_with_name_and_time(path: Path) -> None:
     with open_log(str(path), strict=True, now=lambda: 1_767_323_045_000_006_789) as log:
         assert log.emit("upstream.returned", **upstream("a"))
     raw = path.read_bytes()
-    assert raw.startswith(b'{"event":"upstream.returned","ts":"2026-01-02T03:04:05.000006Z","pid":')
+    assert raw.startswith(b'{"event":"upstream.returned","ts":"2026-01-02T03:04:05.000006Z","process":')
     assert raw.endswith(b"}\n")
 
 
