@@ -1,0 +1,128 @@
+"""Every command, what it takes, and an example. Exit codes: 0; 1 where there are problems; 2 for bad usage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import gateway
+
+app = typer.Typer(
+    name="tidegate",
+    help="Tidegate: an OpenAI-compatible gateway that judges, scores, prices and records every exchange with a model.",
+    epilog="Start here: [bold]tidegate init my-gateway[/]",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # they print the values of variables
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[Path, typer.Argument()]
+
+
+def main() -> None:
+    """`tidegate`"""
+    app()
+
+
+@app.command(epilog="Example: [bold]tidegate serve --config config/gateway.yaml --port 9000[/]")
+def serve(
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")] = Path(
+        "config/gateway.yaml"
+    ),
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of the file's.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port, instead of the file's; 0: any.")] = None,
+    next_port: Annotated[
+        bool, typer.Option("--next-port", help="Take the next free port if that one is taken.")
+    ] = False,
+) -> None:
+    """Serve until stopped: start the workers, listen, watch over them, drain on SIGTERM."""
+    from gateway.cli.loading import loaded  # noqa: PLC0415  # --help stays quick
+    from gateway.config.load import Listen  # noqa: PLC0415
+    from gateway.serve import Options, run  # noqa: PLC0415
+
+    settings = loaded(config, Listen(host, port))
+    raise typer.Exit(run(settings, Options(host, port, next_port), typer.echo))
+
+
+@app.command(epilog="Example: [bold]tidegate check config/gateway.yaml --engines[/]")
+def check(
+    file: ConfigFile = Path("config/gateway.yaml"),
+    engines: Annotated[bool, typer.Option("--engines", help="Also start every worker the policies need.")] = False,
+) -> None:
+    """Read a configuration and its policies: say what they amount to, or all that is wrong with them.
+
+    FILE is the gateway's configuration. Problems go to standard error, each as `file:line: what and where`.
+    """
+    from gateway.cli.checking import checked  # noqa: PLC0415
+
+    raise typer.Exit(checked(file, engines=engines))
+
+
+@app.command(epilog="Example: [bold]tidegate init my-gateway[/]")
+def init(folder: Annotated[Path, typer.Argument()]) -> None:
+    """Write a starter configuration and policies, to edit.
+
+    FOLDER is made if need be. What is there already is never overwritten.
+    """
+    from gateway.cli.starter import write  # noqa: PLC0415
+
+    raise typer.Exit(write(folder))
+
+
+@app.command(epilog='Example: [bold]tidegate tail var/events.jsonl --where "verdict=block, total_ms>500"[/]')
+def tail(
+    file: Annotated[Path, typer.Argument()] = Path("var/events.jsonl"),
+    where: Annotated[
+        str, typer.Option(help="Only events like this: `key=value`, also != < <= > >= ~ (contains); a comma means and.")
+    ] = "",
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last ones to begin with.")] = 20,
+    follow: Annotated[bool, typer.Option(help="Go on with new ones as they come.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as they are, for other programs.")] = False,
+) -> None:
+    """Show exchanges as they end, one line each: when, verdict, who answered, tokens, cost, times, who decided.
+
+    FILE is the event log; if it is not there yet it is waited for. Keys for --where are those of docs/events.md, and
+    `rail` and `rule` for what rails said.
+    """
+    from gateway.cli.tail import show  # noqa: PLC0415
+    from gateway.cli.where import BadCondition, conditions  # noqa: PLC0415
+
+    try:
+        wanted = conditions(where)
+    except BadCondition as bad:
+        raise typer.BadParameter(str(bad), param_hint="--where") from None
+    raise typer.Exit(show(file, wanted, lines=lines, follow=follow, as_json=as_json))
+
+
+@app.command(epilog="Example: [bold]tidegate keys app-1[/]")
+def keys(name: Annotated[str, typer.Argument()]) -> None:
+    """Make a client's key. It is shown once; the configuration keeps its SHA-256 only.
+
+    NAME says whom it is for, and stands in every event of theirs.
+    """
+    from gateway.cli.keys import made  # noqa: PLC0415
+
+    key, entry = made(name)
+    typer.echo(f"The key, for the client (it is not kept anywhere):\n\n  {key}\n")
+    typer.echo(f"Its entry, for `keys:` in config/gateway.yaml:\n\n{entry}")
+
+
+@app.command(epilog="Example: [bold]tidegate demo[/]")
+def demo() -> None:
+    """Show a redaction, a block, a stream cut off and a scored answer, against the embedded model."""
+    from rich.console import Console  # noqa: PLC0415
+
+    from gateway.cli.starter import source  # noqa: PLC0415
+    from gateway.demo.run import main as run  # noqa: PLC0415
+
+    raise typer.Exit(run(source() / "policies", Console()))
+
+
+@app.command()
+def version() -> None:
+    """Say which version this is."""
+    typer.echo(gateway.__version__)
