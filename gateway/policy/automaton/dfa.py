@@ -140,7 +140,7 @@ class Dfa:
     def _read(self, state: State, letter: int, kind: Kind) -> set[int]:
         nfa = self.nfa
         return {
-            nfa.to[reader][0]
+            nfa.after[reader]
             for core in state.cores
             for reader in nfa.reach(core, state.before, kind).readers
             if letter in nfa.letters[reader]
@@ -161,7 +161,8 @@ class Dfa:
         state = self.states.get(key)
         if state is None:
             alive = tuple(c for c in cores if (c, before) in self.nfa.growing or self._may(c, before))
-            state = self.states[key] = State(alive, before, self._late(alive, before))
+            known = self.states.get((alive, before)) or State(alive, before, self._late(alive, before))
+            state = self.states[key] = self.states[alive, before] = known
         return state
 
     def _late(self, cores: Sequence[int], before: Kind) -> dict[Kind, Rules]:

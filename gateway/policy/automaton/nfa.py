@@ -112,6 +112,7 @@ class Nfa:
     rule: list[int] = field(default_factory=list)  # of each state
     alphabet: Alphabet = field(init=False)
     letters: dict[int, frozenset[int]] = field(init=False)  # of each reader
+    after: dict[int, int] = field(init=False)  # of each reader: the core it leads to, one for all that are alike
     growing: set[tuple[int, Kind]] = field(init=False)  # (core, kind before it): a longer match may come
     plain: dict[int, Reach] = field(default_factory=dict)  # of states from where no look is met
     looked: dict[tuple[int, Kind, Kind], Reach] = field(default_factory=dict)
@@ -160,6 +161,7 @@ def built(nodes: Sequence[Node]) -> Nfa:
         _Build(nfa, start + STATES).between(node, start, end)
     nfa.alphabet = alphabet(nfa.reads.values())
     nfa.letters = {state: nfa.alphabet.members[ranges] for state, ranges in nfa.reads.items()}
+    nfa.after = _after(nfa)
     nfa.growing = _growing(nfa)
     return nfa
 
@@ -218,6 +220,17 @@ class _Build:
         return state
 
 
+def _after(nfa: Nfa) -> dict[int, int]:
+    """Threads that rest in different cores with the same future are alike only if the cores are made one."""
+    alike: dict[tuple[Reach, ...], int] = {}
+    after = {}
+    for reader in nfa.reads:
+        core = nfa.to[reader][0]
+        future = tuple(nfa.reach(core, before, kind) for before in CHARACTERS for kind in Kind)
+        after[reader] = alike.setdefault(future, core)
+    return after
+
+
 def _growing(nfa: Nfa) -> set[tuple[int, Kind]]:
     """Every (core, kind before) from which reading at least one more character can end in a match.
 
@@ -229,14 +242,14 @@ def _growing(nfa: Nfa) -> set[tuple[int, Kind]]:
         has = {nfa.alphabet.kind[letter] for letter in nfa.letters[reader]}
         return tuple(kind for kind in CHARACTERS if kind in has)
 
-    cores = {*nfa.starts, *(to for reader in nfa.reads for to in nfa.to[reader])}
+    cores = {*nfa.starts, *nfa.after.values()}
     before: dict[tuple[int, Kind], list[tuple[int, Kind]]] = defaultdict(list)
     for core in cores:
         for prior in Kind:
             for kind in CHARACTERS:
                 for reader in nfa.reach(core, prior, kind).readers:
                     if kind in kinds(reader):
-                        before[nfa.to[reader][0], kind].append((core, prior))
+                        before[nfa.after[reader], kind].append((core, prior))
     ending = [n for n in before if any(nfa.matched(n[0], n[1], after) for after in Kind)]
     found: set[tuple[int, Kind]] = set()
     stack = [origin for node in ending for origin in before[node]]
