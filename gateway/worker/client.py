@@ -12,8 +12,9 @@ import secrets
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from gateway.errors import WorkerBusy, WorkerError, WorkerLost, WorkerTimeout
 from gateway.worker.frames import (
@@ -52,6 +53,7 @@ class Client:
         self._ids = itertools.count(secrets.randbits(52))  # no two clients' calls share a number
         self._link: Link | None = None
         self._dialling = asyncio.Lock()
+        self._calls = 0
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -65,31 +67,34 @@ class Client:
     async def call(self, method: str, payload: Any, *, deadline_s: float) -> Any:
         """The engine's answer, within `deadline_s` seconds."""
         call = Call(next(self._ids), method, payload, time.monotonic() + deadline_s)
-        while True:
-            link = self._link if self._link is not None and self._link.open else await self._linked(call.due)
-            try:
-                return await self._answer(link, call)
-            except _Severed:
-                if not link.instance:  # the server never said a word, so nobody could tell whether it had begun
-                    raise WorkerLost(f"worker {self.name} died with the call in hand") from None
-                call = call._replace(again=link.instance)
+        self._admit()
+        try:
+            while True:
+                link = self._link if self._link is not None and self._link.open else await self._linked(call.due)
+                try:
+                    return await self._answer(link, call)
+                except _Severed:
+                    call = call._replace(again=link.instance)
+        finally:
+            self._calls -= 1
 
     async def stream(self, method: str, payload: Any, *, deadline_s: float) -> AsyncGenerator[Any, None]:
         """The engine's items, each within `deadline_s` seconds. Closing this generator closes the engine's."""
-        link = await self._linked(time.monotonic() + deadline_s)
-        self._admit(link)
-        id_ = next(self._ids)
-        frame = encode(Stream(id_, method, payload, deadline_s, CREDIT))
-        inbox = link.pending[id_] = Inbox()
-        taken = 0
+        ask = Stream(next(self._ids), method, payload, float(deadline_s), CREDIT)
+        self._admit()
         try:
-            link.write(frame)
-            while (item := await self._next(inbox, deadline_s)) is not _END:
-                yield item
-                if (taken := taken + 1) % (CREDIT // 2) == 0:
-                    link.write(encode(Credit(id_, CREDIT // 2)))
+            while True:
+                link = await self._linked(time.monotonic() + deadline_s)
+                try:
+                    async with aclosing(self._items(link, ask)) as items:
+                        async for item in items:
+                            yield item
+                except _Severed:
+                    ask = ask._replace(again=link.instance)
+                else:
+                    return
         finally:
-            link.leave(id_)
+            self._calls -= 1
 
     async def ready(self, timeout_s: float) -> None:
         """Wait until the server answers; raises as `call` does."""
@@ -100,8 +105,12 @@ class Client:
         told: dict[str, int] = await self.call(PING, None, deadline_s=deadline_s)
         return told
 
+    def _admit(self) -> None:
+        if self._calls >= self._limit:
+            raise WorkerBusy(f"worker {self.name}: {self._limit} calls are open")
+        self._calls += 1
+
     async def _answer(self, link: Link, call: Call) -> Any:
-        self._admit(link)
         frame = encode(call)
         loop = asyncio.get_running_loop()
         answer = link.pending[call.id] = loop.create_future()
@@ -113,13 +122,23 @@ class Client:
             timer.cancel()
             link.leave(call.id)
 
-    def _admit(self, link: Link) -> None:
-        if len(link.pending) >= self._limit:
-            raise WorkerBusy(f"worker {self.name}: {self._limit} calls are open")
+    async def _items(self, link: Link, ask: Stream) -> AsyncGenerator[Any, None]:
+        frame = encode(ask)
+        inbox = link.pending[ask.id] = Inbox()
+        try:
+            link.write(frame)
+            while (item := await self._next(inbox, ask.each)) is not _END:
+                yield item
+                inbox.taken += 1
+                link.grant(ask.id, inbox.taken)
+        except _Severed:
+            if inbox.taken:  # begun, for sure
+                raise WorkerLost(f"worker {self.name} died with the call in hand") from None
+            raise
+        finally:
+            link.leave(ask.id)
 
     async def _linked(self, due: float) -> Link:
-        if self._closed:
-            raise WorkerLost(f"worker {self.name}: client is closed")
         try:
             async with asyncio.timeout(due - time.monotonic()), self._dialling:
                 if self._link is None or not self._link.open:
@@ -131,14 +150,15 @@ class Client:
     async def _dial(self) -> Link:
         loop = asyncio.get_running_loop()
         pause, longest = RETRY_S
-        while True:
-            try:
+        while not self._closed:
+            with suppress(OSError):  # nobody listens yet
                 _, link = await loop.create_unix_connection(lambda: Link(self.name), str(self._path))
-            except OSError:  # not there yet, or nobody accepts
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, longest)
-            else:
-                return link
+                if await link.greeted() and not self._closed:
+                    return link
+                await link.close()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+        raise WorkerLost(f"worker {self.name}: client is closed")
 
     async def _next(self, inbox: Inbox, deadline_s: float) -> Any:
         if not inbox.items and inbox.error is None:
@@ -157,11 +177,12 @@ class Client:
 class Inbox:
     """Items of one stream that have come and were not yet taken."""
 
-    __slots__ = ("_waiter", "error", "items")
+    __slots__ = ("_waiter", "error", "items", "taken")
 
     def __init__(self) -> None:
         self.items: deque[Any] = deque()
-        self.error: WorkerError | Exception | None = None
+        self.taken = 0
+        self.error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def put(self, item: Any) -> None:
@@ -194,16 +215,23 @@ class Link(asyncio.Protocol):
     def __init__(self, name: str) -> None:
         self.pending: dict[int, asyncio.Future[Any] | Inbox] = {}
         self.open = False
-        self.instance = 0  # of the server at the other end, once it said so
+        self.instance = 0  # of the server at the other end
         self._name = name
         self._decoder = Decoder()
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hello: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type; a Unix socket has no other
-        self._transport = transport
-        self.open = True
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+
+    async def greeted(self) -> bool:
+        """Wait for a server to accept; false if it went instead. Nothing is sent before, so nothing can be lost."""
+        try:
+            return await self._hello
+        finally:
+            if not self.open:
+                self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -215,14 +243,19 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol's
         self.open = False
         pending, self.pending = self.pending, {}
-        lost = WorkerLost(f"worker {self._name} died with the call in hand")
         for wait in pending.values():
-            _fail(wait, lost if isinstance(wait, Inbox) else _Severed())
-        if not self._gone.done():
-            self._gone.set_result(None)
+            _fail(wait, _Severed())
+        self._gone.set_result(None)
+        if not self._hello.done():
+            self._hello.set_result(False)
 
     def write(self, frame: bytes) -> None:
         self._transport.write(frame)
+
+    def grant(self, id_: int, taken: int) -> None:
+        """Half the credit at a time, so that the worker need not wait for more."""
+        if taken % (CREDIT // 2) == 0 and id_ in self.pending:
+            self._transport.write(encode(Credit(id_, CREDIT // 2)))
 
     def leave(self, id_: int) -> None:
         """The caller waits no longer; tell the server unless it has answered."""
@@ -249,9 +282,15 @@ class Link(asyncio.Protocol):
                 if (wait := self.pending.pop(id_, None)) is not None:
                     _fail(wait, self._raised(message))
             case Hello(instance=instance):
-                self.instance = instance
+                self._greet(instance)
             case _:
                 raise Garbled("not a worker's message")
+
+    def _greet(self, instance: int) -> None:
+        self.instance = instance
+        if not self._hello.done():
+            self.open = True
+            self._hello.set_result(True)
 
     def _raised(self, fault: Fault) -> Exception:
         error = fault.raised()
@@ -264,7 +303,7 @@ _END = object()
 
 
 class _Severed(Exception):
-    """The connection went with this call in hand. Whether the engine had begun it, the next server knows."""
+    """The connection went with this call in hand. Whether the engine had begun it, the next server will know."""
 
 
 def _fail(wait: asyncio.Future[Any] | Inbox, error: Exception) -> None:

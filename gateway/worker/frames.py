@@ -33,8 +33,8 @@ class Hello(NamedTuple):
 class Call(NamedTuple):
     """Client: answer `method` with one `Result` before the instant `due`.
 
-    `again` is the instance of the server that had this call in hand before and died, 0 the first time. A call that an
-    engine had begun, or may have, is not begun again.
+    `again` is the instance of the server that had this call in hand before and died, 0 the first time. A call or stream
+    that an engine had begun, or may have, is not begun again.
     """
 
     id: int
@@ -52,6 +52,7 @@ class Stream(NamedTuple):
     payload: Any
     each: float
     credit: int
+    again: int = 0
 
 
 class Credit(NamedTuple):
@@ -181,8 +182,8 @@ def _asked(fields: Any) -> Message | None:
             return Credit(id_, more)
         case ["cancel", int(id_)]:
             return Cancel(id_)
-        case ["stream", int(id_), str(method), payload, float(each), int(credit)]:
-            return Stream(id_, method, payload, each, credit)
+        case ["stream", int(id_), str(method), payload, float(each), int(credit), int(again)]:
+            return Stream(id_, method, payload, each, credit, again)
     return None
 
 

@@ -158,8 +158,9 @@ class Template:
         until = time.monotonic() + FAREWELL_S
         while (left := until - time.monotonic()) > 0 and _waited(child.pid) is None:
             signal.sigtimedwait({signal.SIGCHLD}, left)
-        with suppress(ProcessLookupError):
+        if left <= 0:
             os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
         _kill_group(child.pid)
 
     def _try_fork(self, now: float) -> None:

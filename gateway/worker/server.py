@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from gateway.errors import WorkerBusy, WorkerLost, WorkerTimeout
 from gateway.worker.frames import (
@@ -163,8 +163,7 @@ class Session(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - narrows the type; a Unix socket has no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.send(Hello(self.desk.seat.instance))
 
     def data_received(self, data: bytes) -> None:
@@ -214,15 +213,15 @@ class Session(asyncio.Protocol):
         if message.id in self._jobs:
             raise Garbled("two calls of one number")
         job = self._jobs[message.id] = Job(self, message)
-        if isinstance(message, Call) and message.again and self._was_begun(message):
+        if message.again and self._was_begun(message):
             job.fail(WorkerLost("died with the call in hand"))
         else:
             self.desk.admit(job)
 
-    def _was_begun(self, call: Call) -> bool:
+    def _was_begun(self, ask: Call | Stream) -> bool:
         """Whether a server before this one had begun it, or may have: another template's memory is lost."""
         seat = self.desk.seat
-        return call.again != seat.instance or seat.pulse.has_begun(call.id)
+        return ask.again != seat.instance or seat.pulse.has_begun(ask.id)
 
 
 class Job:

@@ -21,10 +21,9 @@ from gateway.errors import WorkerError, WorkerFault, WorkerTimeout
 from gateway.worker.client import Client
 from gateway.worker.host import UNFIT
 
-BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # before the n-th restart in a row of a host
+BACKOFF_S = (0.0, 0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # after that many deaths of a host in a row
 STEADY_S = 30.0  # a host that lived this long starts the count anew
 FAREWELL_S = 2.0  # between SIGTERM and SIGKILL
-PATH_MAX = 107  # bytes in the name of a Unix socket: sun_path, unix(7)
 
 OnEvent = Callable[[str, str, Mapping[str, Any]], None]
 """Called with the host's name, `worker.started`, `worker.restarted` or `worker.failed`, and the event's fields."""
@@ -72,6 +71,7 @@ class Keeper:
 
     def __init__(self, host: Host, on_event: OnEvent) -> None:
         self.host = host
+        self._spec = orjson.dumps(host.spec)
         self._on_event = on_event
         self._up = asyncio.Event()
         self._generation = 0
@@ -83,14 +83,18 @@ class Keeper:
         streak = 0
         while True:
             since = time.monotonic()
-            code = await self._run()
-            if code == UNFIT and not self._generation:
-                self._up.set()
-                return
+            try:
+                code = await self._run()
+            except OSError as error:  # no process or no file descriptor to be had: later, perhaps
+                self._reason = f"host {type(error).__name__}"
+            else:
+                self._reason = f"host {_cause(code)}"
+                if code == UNFIT and not self._generation:
+                    self._up.set()
+                    return
             streak = 0 if time.monotonic() - since > STEADY_S else streak + 1
-            self._reason = f"host {_cause(code)}"
             self._say("worker.failed", reason=self._reason)
-            await asyncio.sleep(BACKOFF_S[min(streak, len(BACKOFF_S)) - 1 if streak else 0])
+            await asyncio.sleep(BACKOFF_S[min(streak, len(BACKOFF_S) - 1)])
 
     async def ready(self, timeout_s: float) -> None:
         due = time.monotonic() + timeout_s
@@ -127,7 +131,7 @@ class Keeper:
 
     async def _give_spec(self, process: Process) -> None:
         assert process.stdin is not None  # noqa: S101 - it was asked for
-        process.stdin.write(orjson.dumps(self.host.spec))
+        process.stdin.write(self._spec)
         with suppress(ConnectionError):  # it has died already, which `_listen` will find
             await process.stdin.drain()
         process.stdin.close()

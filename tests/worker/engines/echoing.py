@@ -18,7 +18,7 @@ from gateway.errors import UpstreamTimeout
 
 
 def prepare(spec: dict[str, Any]) -> object:
-    print("printed while preparing")
+    print("printed while preparing")  # noqa: T201 - engines print
     if spec.get("prepare") == "raise":
         raise ValueError(f"no such guard; key was {spec['api_key']}")
     time.sleep(spec.get("prepare_s", 0))
@@ -34,10 +34,15 @@ async def open(spec: dict[str, Any], prepared: Any) -> AsyncIterator[Echo]:  # n
             os._exit(9)
         case "never":
             await asyncio.sleep(3600)
-    print("printed while opening")
+    print("printed while opening")  # noqa: T201 - engines print
     yield Echo(prepared["pid"], spec)
     if "farewell" in spec:
-        Path(spec["farewell"]).write_text("closed")
+        leave_mark(spec["farewell"])
+
+
+def leave_mark(path: str) -> None:
+    with Path(path).open("a") as file:
+        file.write("x")
 
 
 class Echo:
@@ -61,7 +66,7 @@ class Echo:
         return self.log
 
     async def printed(self, payload: str) -> None:
-        print(payload)
+        print(payload)  # noqa: T201 - engines print
 
     async def together(self, seconds: float) -> int:
         self.now += 1
@@ -93,6 +98,19 @@ class Echo:
                 self.log.append("ignored")
         return "done"
 
+    async def block_later(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(0.02, time.sleep, seconds)
+
+    async def noted(self, path: str) -> None:
+        """Leave a mark each time this is begun."""
+        leave_mark(path)
+        await asyncio.sleep(3600)
+
+    async def child(self, _: Any) -> int:
+        """Start a process of the engine's own."""
+        process = await asyncio.create_subprocess_exec("sleep", "3600")
+        return process.pid
+
     async def redos(self, text: str) -> bool:
         return bool(re.match(r"^(a+)+$", text))
 
@@ -123,6 +141,9 @@ class Echo:
     async def upstream(self, message: str) -> None:
         raise UpstreamTimeout(message, retry_after=2.5)
 
+    async def surrogate_error(self, _: Any) -> None:
+        raise UpstreamTimeout("\ud800")
+
     async def junk(self, kind: str) -> Any:
         return {"object": object(), "bytes": b"x", "huge": 1 << 80, "keys": {1: 2}, "surrogate": "\ud800"}[kind]
 
@@ -130,7 +151,7 @@ class Echo:
         return "x" * size
 
     async def background(self, text: str) -> None:
-        self.task = asyncio.create_task(self.raises("ValueError"))
+        asyncio.get_running_loop().call_soon(int, text)
 
     async def stream(self, method: str, payload: Any) -> AsyncGenerator[Any, None]:
         try:
