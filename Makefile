@@ -42,10 +42,10 @@ bench: $(STAMP) ## measure, and print what was measured
 install: $(STAMP) ## make .venv with everything in it
 
 lock: $(STAMP) ## write constraints.txt from what is installed; run the suite before you commit it
-	@$(BIN)/python tests/packaging/lock.py constraints.txt
+	@$(BIN)/python tests/shipping/lock.py constraints.txt
 
 image-steps: $(STAMP) ## run the Dockerfile's steps in a bare Debian root (needs root and debootstrap)
-	@$(BIN)/python tests/packaging/dockerfile_steps.py Dockerfile
+	@$(BIN)/python tests/shipping/dockerfile_steps.py Dockerfile
 
 clean: ## remove what make and the tests left behind
 	rm -rf $(VENV) tests/node/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
