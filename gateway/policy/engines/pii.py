@@ -27,21 +27,25 @@ _OWN: dict[str, Recogniser] = {
     "CREDIT_CARD": recognisers.cards,
     "EMAIL_ADDRESS": recognisers.emails,
     "IBAN_CODE": recognisers.ibans,
+    "IP_ADDRESS": recognisers.addresses,
     "PHONE_NUMBER": recognisers.phones,
     "URL": recognisers.urls,
     "US_SSN": recognisers.ssns,
 }
 
-_BEFORE, _AFTER, _BOOST, _FLOOR = 60, 16, 0.35, 0.4  # characters each side; the last two as Presidio's own enhancer has
+_BEFORE, _AFTER = 60, 16  # characters in which a word may speak for a match
+_BOOST, _FLOOR = 0.35, 0.4  # what it adds, and the least that comes of it: as Presidio's own enhancer has it
+_LONGEST = 3000  # no match is longer, URLs included
 
 # Words that make a weak match likely, where Presidio's own would fire on too much ("us", "states", "number").
 _WORDS: dict[str, str] = {
     "CREDIT_CARD": r"cards?|credit|debit|visa|mastercard|amex|american express|maestro|discover|diners|jcb|cc|pan",
     "IBAN_CODE": r"iban|bank|account|konto|transfer",
+    "IP_ADDRESS": r"ip|ipv4|ipv6|address|host|server|subnet|ping",
     "PHONE_NUMBER": (
         r"(?:tele|cell|smart)?phones?|tel|telefono?|cells?|cellular|mobiles?|call(?:s|ed|ing)?(?! (?:an?|the|for|it)\b)"
         r"|fax|contact|reach|dial|ring|whatsapp|sms|text(?:ed)?|hotline|helpline|voicemail|answer(?:s|ing)?"
-        r"|(?:my|your|his|her|our|their) (?:new )?number"
+        r"|(?:my|your|his|her|our|their) (?:new )?number|numbers?(?=[ :=]{1,3}(?:is |was )?[+(\"]{0,2}$)"
     ),
     "US_BANK_NUMBER": r"bank|accounts?|acct|acc|checking|savings|debit",
     "US_DRIVER_LICENSE": r"driver'?s?|driving|licen[cs]es?|permit|dl|dmv",
@@ -50,6 +54,27 @@ _WORDS: dict[str, str] = {
     "US_SSN": r"ssn?s?|social|security",
 }
 _FOLLOWING = {"PHONE_NUMBER": r"office|fax|mobile|home|work|cell|phone"}
+
+# What, right before a match that is not sure, says that it is something else.
+_AGAINST: dict[str, str] = {
+    "IP_ADDRESS": (
+        r"(?:[a-z]/|(?<!\w)(?:versions?|ver|v|release|build|sections?|chapter|clause|rev|firmware|kernel|python|java"
+        r"|chrome|windows|android|ios|macos)[. ]{0,2})$"
+    ),
+    "PHONE_NUMBER": (
+        r"(?:(?<!\w)(?:order|account|acct|invoice|ticket|part|serial|tracking|timestamp|prices?|isbn|ids?|ref(?:erence)?"
+        r"|case|claim|licen[cs]e|passport|card|ssn|iban|customer|member|population|rows?|numbers? of(?: \w+)?|zip"
+        r"|version|model|item|sku|total|amount|code|pin|year|users?)"
+        r"(?: (?:number|no|num|id|code))?[ .#:=]{0,3}(?:is|was|are|were)?[ .#:=]{0,3}|\w\()$"
+    ),
+}
+
+
+# A word speaks for the number after it, and for others in a row with that one; not for one further on.
+_ELSEWHERE = re.compile(
+    r"\d{5}(?!\d)(?![\s,;/|&\"']{0,4}(?:or|and|office|fax|mobile|home|work|cell)?[\s,;:/|&\"'\-\\]{0,4}$)"
+    r"|\d{4}\D+[a-z]{5}.{0,60}$"
+)
 
 
 def prepare(spec: Json) -> dict[str, Kind]:
@@ -66,29 +91,37 @@ async def open(spec: Json, prepared: dict[str, Kind]) -> AsyncIterator[Engine]: 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one entity is found, and the words that speak for it before and after."""
+    """How one entity is found, and the words that speak for it, before and after, and against it."""
 
     recogniser: Recogniser
     before: re.Pattern[str] | None
     after: re.Pattern[str] | None
+    against: re.Pattern[str] | None
 
     def spans(self, text: str) -> Iterator[Span]:
         for span in self.recogniser(text):
-            yield Span(span.start, span.end, min(1.0, self._boosted(text, span)))
+            before = text[max(0, span.start - _BEFORE) : span.start]
+            if span.score >= recognisers.LIKELY or not (self.against and self.against.search(before)):
+                yield Span(span.start, span.end, self._boosted(span, before, text[span.end : span.end + _AFTER]))
 
-    def _boosted(self, text: str, span: Span) -> float:
-        if span.score >= recognisers.SURE or not self._spoken_for(text, span):
+    def _boosted(self, span: Span, before: str, after: str) -> float:
+        if span.score >= recognisers.SURE or not self._spoken_for(before, after):
             return span.score
-        return max(span.score + _BOOST, _FLOOR)
+        return min(1.0, max(span.score + _BOOST, _FLOOR))
 
-    def _spoken_for(self, text: str, span: Span) -> bool:
-        before, after = text[max(0, span.start - _BEFORE) : span.start], text[span.end : span.end + _AFTER]
-        return bool((self.before and self.before.search(before)) or (self.after and self.after.search(after)))
+    def _spoken_for(self, before: str, after: str) -> bool:
+        if self.after and self.after.match(after):
+            return True
+        words = list(self.before.finditer(before)) if self.before else []
+        return bool(words) and not _ELSEWHERE.search(before, words[-1].end())
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
+    """Looks at a long text `window` characters at a time, each with what a match that begins in it may need around."""
+
     kinds: dict[str, Kind]
+    window: int = 16_000
 
     async def call(self, method: str, payload: Json) -> Json:
         """`inspect` takes `{"entities", "score", "texts"}`, gives `{"spans": [[[start, end, entity, score], …], …]}`.
@@ -97,17 +130,22 @@ class Engine:
         """
         if method != "inspect":
             raise WorkerFault(f"pii: no method {method!r}")
-        spans = []
-        for text in payload["texts"]:
-            spans.append(self.spans(text, payload["entities"], payload["score"]))
-            await asyncio.sleep(0)  # other callers' texts, and the harness's own business, between two of ours
-        return {"spans": spans}
+        entities, score = payload["entities"], payload["score"]
+        return {"spans": [await self.spans(text, entities, score) for text in payload["texts"]]}
 
-    def spans(self, text: str, entities: Iterable[str], score: float) -> list[list[Any]]:
-        found = [
-            (span, entity) for entity in entities for span in self.kinds[entity].spans(text) if span.score >= score
-        ]
+    async def spans(self, text: str, entities: Iterable[str], score: float) -> list[list[Any]]:
+        found: list[tuple[Span, str]] = []
+        for begin in range(0, len(text), self.window):
+            for entity in entities:
+                found += ((s, entity) for s in self._within(text, begin, self.kinds[entity]) if s.score >= score)
+            await asyncio.sleep(0)  # other callers' texts, and the harness's own business, before the next window
         return [[s.start, s.end, entity, round(s.score, 2)] for s, entity in _disjoint(found)]
+
+    def _within(self, text: str, begin: int, kind: Kind) -> Iterator[Span]:
+        lead = max(0, begin - _BEFORE - 1)
+        for span in kind.spans(text[lead : begin + self.window + _LONGEST]):
+            if begin <= lead + span.start < begin + self.window:
+                yield Span(lead + span.start, lead + span.end, span.score)
 
 
 def _disjoint(found: list[tuple[Span, str]]) -> list[tuple[Span, str]]:
@@ -127,14 +165,21 @@ def _disjoint(found: list[tuple[Span, str]]) -> list[tuple[Span, str]]:
 
 def _kind(entity: str) -> Kind:
     if entity in _OWN:
-        return Kind(_OWN[entity], _words(_WORDS.get(entity)), _words(_FOLLOWING.get(entity)))
+        return Kind(_OWN[entity], *_words(entity, ""))
     recogniser = _presidio(entity)
-    words = _WORDS.get(entity) or "|".join(re.escape(w.strip()) for w in recogniser.context or ())
-    return Kind(lambda text: _found(recogniser, entity, text), _words(words), _words(_FOLLOWING.get(entity)))
+    context = "|".join(re.escape(word.strip()) for word in recogniser.context or ())
+    return Kind(lambda text: _found(recogniser, entity, text), *_words(entity, context))
 
 
-def _words(words: str | None) -> re.Pattern[str] | None:
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE) if words else None
+def _words(entity: str, context: str) -> tuple[re.Pattern[str] | None, ...]:
+    before, after, against = _WORDS.get(entity, context), _FOLLOWING.get(entity), _AGAINST.get(entity)
+    return (
+        re.compile(rf"(?<![^\W_])(?:{before})(?![^\W_])", re.IGNORECASE) if before else None,
+        re.compile(rf"[\W_]{{0,3}}(?:(?:is|was) )?(?:my |his |her |our |the )?(?:{after})(?!\w)", re.IGNORECASE)
+        if after
+        else None,
+        re.compile(against, re.IGNORECASE) if against else None,
+    )
 
 
 def _found(recogniser: Any, entity: str, text: str) -> Iterator[Span]:

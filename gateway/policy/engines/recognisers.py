@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_interface
+from itertools import pairwise
 
 SURE, LIKELY, FAIR, WEAK = (
     1.0,
@@ -43,15 +45,12 @@ def emails(text: str) -> Iterator[Span]:
 # Cards: ISO/IEC 7812 numbers of 12 to 19 digits, in groups or not, with a known issuer and a right check digit.
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ .\-\u00a0]?\d){11,29}(?!\d)")
 _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = (
-    (re.compile(r"4"), (16, 13, 19)),
-    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720"), (16,)),
-    (re.compile(r"3[47]"), (15,)),
-    (re.compile(r"30[0-5]|309|36|3[89]"), (14, 16, 19)),
-    (re.compile(r"6011|64[4-9]|65|62|81|60"), (16, 19, 17, 18)),
-    (re.compile(r"35(?:2[89]|[3-8])"), (16, 19)),
-    (re.compile(r"2131|1800"), (15,)),
-    (re.compile(r"50|5[6-9]|6"), (16, 12, 13, 14, 15, 17, 18, 19)),
-    (re.compile(r"220[0-4]|9792"), (16,)),
+    (re.compile(r"4"), (19, 16, 13)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|9792"), (16,)),
+    (re.compile(r"3[47]|2131|1800"), (15,)),
+    (re.compile(r"30[0-59]|3[689]"), (19, 16, 14)),
+    (re.compile(r"35"), (19, 16)),
+    (re.compile(r"50|5[6-9]|6|81|0604"), (19, 18, 17, 16, 15, 14, 13, 12)),
 )
 
 
@@ -59,27 +58,31 @@ def cards(text: str) -> Iterator[Span]:
     for run in _DIGITS.finditer(text):
         places = [i for i in range(*run.span()) if text[i].isdigit()]
         digits = "".join(text[i] for i in places)
-        joints = {i for i in range(1, len(places)) if places[i] - places[i - 1] > 1} | {len(places)}
+        gaps = {i: text[places[i] - 1] for i in range(1, len(places)) if places[i] - places[i - 1] > 1}
+        gaps[len(places)] = ""
         begin = 0
         while begin <= len(digits) - 12:
-            length, score = _card(digits, begin, joints)
+            length, score = _card(digits, begin, gaps)
             if length:
                 yield Span(places[begin], places[begin + length - 1] + 1, score)
-            begin = min(joint for joint in joints if joint >= begin + max(1, length))
+            begin = min(gap for gap in gaps if gap >= begin + max(1, length))
 
 
-def _card(digits: str, begin: int, joints: set[int]) -> tuple[int, float]:
+def _card(digits: str, begin: int, gaps: dict[int, str]) -> tuple[int, float]:
     """Length and score of the card number at `begin`, 0 if there is none. It ends where a group of digits does."""
-    doubtful = (0, 0.0)
-    for issuer, lengths in _ISSUERS:
-        for length in lengths if issuer.match(digits, begin) else ():
-            number = digits[begin : begin + length]
-            if begin + length not in joints or len(set(number)) < 2:
-                continue
-            if _luhn(number):
-                return length, SURE
-            doubtful = (length, WEAK) if length == 16 else doubtful
-    return doubtful
+    lengths = next((lengths for issuer, lengths in _ISSUERS if issuer.match(digits, begin)), ())
+    fitting = [n for n in lengths if _grouped(begin, begin + n, gaps) and len(set(digits[begin : begin + n])) > 1]
+    valid = [n for n in fitting if _luhn(digits[begin : begin + n])]
+    if valid:
+        return valid[0], SURE
+    return (16, WEAK) if 16 in fitting else (0, 0.0)
+
+
+def _grouped(begin: int, end: int, gaps: dict[int, str]) -> bool:
+    """Whether the digits from `begin` to `end` are one group, or groups of four to six with the same thing between."""
+    inner = [gap for gap in gaps if begin < gap < end]
+    sizes = [b - a for a, b in pairwise([begin, *inner])]
+    return end in gaps and len({gaps[gap] for gap in inner}) < 2 and all(4 <= size <= 6 for size in sizes)
 
 
 def _luhn(digits: str) -> bool:
@@ -114,14 +117,28 @@ _IBAN_LENGTHS = {
 def ibans(text: str) -> Iterator[Span]:
     for match in _IBAN.finditer(text):
         places = [i for i in range(*match.span()) if text[i] not in " -"]
-        length = _IBAN_LENGTHS.get(text[match.start() : match.start() + 2].upper(), 0)
-        if not length or len(places) < length:
-            continue
-        end = places[length - 1] + 1
-        if text[end : end + 1].isalnum():
-            continue
-        number = "".join(text[i] for i in places[:length]).upper()
-        yield Span(match.start(), end, SURE if _mod97(number) else WEAK)
+        number = "".join(text[i] for i in places).upper()
+        ends = _ends(text, places)
+        registered = _IBAN_LENGTHS.get(number[:2], 0)
+        valid = [n for n in ends if _mod97(number[:n])]
+        if valid or registered in ends:
+            length = registered if registered in valid or not valid else valid[-1]
+            yield Span(match.start(), places[length - 1] + 1, SURE if valid else WEAK)
+
+
+def _ends(text: str, places: list[int]) -> list[int]:
+    """How many characters an IBAN at `places` may have: it is one group, or groups of four and a last one as long."""
+    joints = [n for n in range(1, len(places)) if places[n] - places[n - 1] > 1]
+    if not text[places[-1] + 1 : places[-1] + 2].isalnum():
+        joints.append(len(places))
+    ends, last = [], 0
+    for joint in joints:
+        if joint >= 15 and (last == 0 or joint - last <= 4):
+            ends.append(joint)
+        if joint - last != 4:
+            break
+        last = joint
+    return ends
 
 
 def _mod97(iban: str) -> bool:
@@ -152,38 +169,68 @@ def urls(text: str) -> Iterator[Span]:
 
 
 # Phones: by shape. What no other number is written like is likely one; the rest needs a word for it nearby.
+_EXTENSION = r"(?P<extension> ?x\d{1,6}|[ ,;]{0,2}ext(?:ension|\.)?[ .:]{0,2}\d{1,6})?"
 _PHONE = re.compile(
     r"(?<![\w/#$€£@%+])(?<!\d[.,:])(?<![A-Za-z0-9]-)"
-    r"(?P<country>\+\d{1,3}[ .\-\u00a0]?|00\d{1,3}[ .\-])?(?P<area>\(0?\d{1,4}\)[ .\-/]?)?"
-    r"\d{1,12}(?:[ .\-/\u00a0\u2011]\d{2,8}){0,5}(?P<extension>x\d{1,6}|[ ,;]{0,2}ext(?:ension|\.)?[ .:]{0,2}\d{1,6})?"
-    r"(?![\w%€$£°]|[.,\-/:]\d)",
+    r"(?P<country>\+\d{1,3}[ .\-\u00a0]?|00\d{1,3}[ .\-]|[18][ .\-]?(?=\())?(?P<area>\(\+?\d{1,5}\)[ .\-/]?)?"
+    rf"\d{{1,12}}(?:[ .\-/\u00a0\u2011]\d{{2,8}}| \d){{0,5}}{_EXTENSION}(?![\w%€$£°]|[.,\-/:]\d)",
     re.IGNORECASE,
 )
-_NORTH_AMERICAN = re.compile(r"(?:\+?1[ .\-]|001[ .\-])?(?:\(\d{3}\)[ .\-]?|\d{3}[ .\-])\d{3}[ .\-]\d{4}")
-_NO_PHONE = re.compile(
+_NORTH_AMERICAN = re.compile(
+    r"(?<![\w/+(.\-])(?:\+?1[ .\-]?|001[ .\-])?(?:\(\d{3}\)[ .\-]?|\d{3}[.\-])\d{3}[.\-]\d{4}"
+    rf"{_EXTENSION}(?![\w\-]|\.\d)",
+    re.IGNORECASE,
+)
+_LIKE_NORTH_AMERICAN = re.compile(r"(?:\+?1[ .\-]|001[ .\-])?(?:\(\d{3}\)[ .\-]?|\d{3}[ .\-])\d{3}[ .\-]\d{4}")
+_NO_PHONE = re.compile(  # dates, years; US social security, ZIP+4; decimals, addresses of machines
     r"\d{4}[.\-/]\d{1,2}[.\-/]\d{1,2}|(?:[0-3]?\d)[.\-/](?:[0-3]?\d)[.\-/](?:\d{4}|\d{2})"
-    r"|(?:19|20)\d\d[\-/](?:19|20)\d\d"  # dates, years
-    r"|\d{3}-\d{2}-\d{4}|\d{5}-\d{4}"  # US social security, ZIP+4
-    r"|\d+\.\d+|\d{1,3}(?:\.\d{1,3}){3}"  # decimals, addresses of machines
+    r"|(?:19|20)\d\d(?:[ \-/](?:19|20)\d\d)+"
+    r"|\d{3}-\d{2}-\d{4}|\d{5}-\d{4}"
+    r"|(?!\d{3,4}\.\d{4}$)\d+\.\d+|\d{1,3}(?:\.\d{1,3}){3}"
 )
 
 
 def phones(text: str) -> Iterator[Span]:
+    for match in _NORTH_AMERICAN.finditer(text):
+        yield Span(*match.span(), LIKELY)
     for match in _PHONE.finditer(text):
-        score = _phone(match)
-        if score:
-            yield Span(*match.span(), score)
+        yield from _phones(text, match)
+
+
+def _phones(text: str, match: re.Match[str]) -> Iterator[Span]:
+    """The number that `match` is, or those in it where several numbers stand in a row."""
+    score = _phone(match)
+    if score:
+        yield Span(*match.span(), score)
+    elif len(match[0]) > 15:
+        start, end = match.span()
+        spaces = [i for i in range(start, end) if text[i] == " "]
+        while start < end:
+            part, score = _first(text, start, [end, *(i for i in reversed(spaces) if i > start)])
+            if score:
+                yield Span(start, part, score)
+            start = part + 1
+
+
+def _first(text: str, start: int, ends: list[int]) -> tuple[int, float]:
+    """The longest number from `start` to one of `ends`; if there is none, the nearest end and no score."""
+    for end in ends:
+        match = _PHONE.fullmatch(text, start, end)
+        if match and (score := _phone(match)):
+            return end, score
+    return ends[-1], 0.0
 
 
 def _phone(match: re.Match[str]) -> float:
     country, area, extension = match.group("country", "area", "extension")
     number = match[0][: match.start("extension") - match.start()] if extension else match[0]
     size = sum(map(str.isdigit, number))
-    if not 6 <= size <= 15 or _NO_PHONE.fullmatch(number):
+    grouped = size < len(number)
+    if not (6 if grouped else 7) <= size <= 15 or _NO_PHONE.fullmatch(number):
         return 0.0
-    if size >= 7 and (country or area or extension or _NORTH_AMERICAN.fullmatch(number)):
+    if size >= 7 and (country or area or (extension and grouped) or _LIKE_NORTH_AMERICAN.fullmatch(number)):
         return LIKELY
-    if number[0] == "0" and 9 <= size <= 12 and size < len(number):
+    if number[0] == "0" and 9 <= size <= 12 and grouped:
         return FAIR
     return WEAK
 
@@ -201,3 +248,27 @@ def ssns(text: str) -> Iterator[Span]:
         if area in ("000", "666") or area[0] == "9" or group == "00" or serial == "0000":
             continue
         yield Span(*match.span(), _SSN_SCORES[gap])
+
+
+# Addresses of machines. What is too short to be told from a version, a slice or a C++ name is left alone.
+_IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
+_IP = re.compile(
+    rf"(?<![\w.:]){_IPV4}(?:/\d{{1,2}})?(?![\w:]|\.\d)"
+    rf"|(?<![\w:.])(?=[0-9a-f]{{0,4}}:)[0-9a-f:]{{2,39}}(?:(?<=:){_IPV4})?(?:%\w{{1,15}})?(?:/\d{{1,3}})?(?![\w:]|\.\d)",
+    re.IGNORECASE,
+)
+
+
+def addresses(text: str) -> Iterator[Span]:
+    for match in _IP.finditer(text):
+        if _address(match[0]):
+            yield Span(*match.span(), FAIR)
+
+
+def _address(text: str) -> bool:
+    try:
+        ip_interface(text)
+    except ValueError:
+        return False
+    groups = re.findall(r"[0-9A-Fa-f]+", text.partition("%")[0].partition("/")[0])
+    return "." in text or len(groups) == 8 or max(map(len, groups), default=0) > 2
