@@ -4,48 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gateway.app import events_path
-from gateway.cli.loading import loaded, told
+from gateway.cli.loading import loaded, tools
 from gateway.config.schema import AnyUpstream, Config
-from gateway.errors import ConfigError, Problem, TidegateError
+from gateway.errors import TidegateError
 from gateway.policy.load import policies
 from gateway.policy.policy import Bound, Policy
-from gateway.policy.rail import Tools
 from gateway.serve import READY_S, hosts, runtime
-from gateway.worker.client import Client
 from gateway.worker.supervisor import Host, Supervisor
 
-_WORKERS = ("guardrails", "nemo", "pii", "scorer")
+_WIDTH = 110  # a terminal that is narrower wraps, a file or a pipe need not
 
 
 def checked(file: Path, *, engines: bool) -> int:
     """Print the summary of `file`, or its problems to standard error; the exit code."""
     config = loaded(file)
-    tools = Tools({name: Client(Path(name), name=name) for name in _WORKERS})
-    found, problems = _tried(lambda: policies(config.policies, config.folder, tools))
+    out = Console(highlight=False)
+    out.width = max(out.width, _WIDTH)
+    _summary(out, config, policies(config.policies, config.folder, tools()))
+    if not engines:
+        return 0
     with runtime() as folder:
-        workers, more = _tried(lambda: hosts(config, folder))
-        if problems or more:
-            told([*problems, *more])
-            return 1
-        out = Console(highlight=False, soft_wrap=True)
-        _summary(out, config, found)
-        return asyncio.run(_started(out, workers)) if engines else 0
-
-
-def _tried(make: Callable[[], Any]) -> tuple[Any, list[Problem]]:
-    try:
-        return make(), []
-    except ConfigError as refused:
-        return None, refused.problems
+        return asyncio.run(_started(out, hosts(config, folder)))
 
 
 def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
@@ -55,7 +41,7 @@ def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
     out.print(f"events      {events_path(config)}, capture {config.gateway.events.capture}\n")
     out.print(_upstreams(config), "", _routes(config), "")
     for policy in found.values():
-        out.print(_policy(policy), "")
+        _policy(out, policy)
 
 
 def _upstreams(config: Config) -> Table:
@@ -76,25 +62,24 @@ def _routes(config: Config) -> Table:
     return table
 
 
-def _policy(policy: Policy) -> Table:
+def _policy(out: Console, policy: Policy) -> None:
     spec = policy.spec
-    table = _table(
-        f"policy {spec.name}", f"{spec.mode}, {spec.deadline_ms} ms, on error {spec.on_error}", policy.digest
-    )
+    out.print(Text(f"policy {spec.name}: {spec.mode}, {spec.deadline_ms} ms, on error {spec.on_error}", "bold"))
+    table = _table("", "", "")
+    table.show_header = False
     for stage, bounds in (("input", policy.input), ("output", policy.output)):
         for bound, rail in zip(bounds, spec.input if stage == "input" else spec.output, strict=True):
-            table.add_row(
-                *map(Text, (f"  {stage}", f"{rail.kind} {bound.rail.name}", f"{rail.action}{_held(stage, bound)}"))
-            )
+            said = f"{rail.action}{_held(bound) if stage == 'output' else ''}"
+            table.add_row(*map(Text, (f"  {stage}", f"{rail.kind} {bound.rail.name}", said)))
         if not bounds:
             table.add_row(f"  {stage}", "not judged", "")
-    return table
+    out.print(table, "")
 
 
-def _held(stage: str, bound: Bound) -> str:
+def _held(bound: Bound) -> str:
     """How much of a stream the rail holds back at most."""
     held = {"match": "a possible match", "sentence": "a sentence", "answer": "the whole answer"}
-    return f"; holds back {held[bound.rail.unit.value]}" if stage == "output" else ""
+    return f"; holds back {held[bound.rail.unit.value] if bound.acts else 'nothing'}"
 
 
 def _table(*titles: str) -> Table:

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 _LONGEST = 16 * 1024 * 1024  # of a line without an end; what has grown beyond it is no event
 
 
 class Follower:
-    """Call `lines` again and again: each call returns the whole lines that have come since the last."""
+    """Call `lines` again and again: each call returns the whole lines that have come since the last.
+
+    Is to be closed, or used in a `with`.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
         self._rest = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def there(self) -> bool:

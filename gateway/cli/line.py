@@ -18,9 +18,12 @@ _STAMP = frozenset({"event", "ts", "process", "seq"})
 
 
 def line(event: Event) -> Text:
-    """The line of one event, with the time of day where we are."""
-    draw = _LINES.get(event.get("event", ""), _other)
-    return Text(" ").join((Text(_clock(event.get("ts", "")), "dim"), *draw(event)))
+    """The line of one event, with the time of day where we are. Events of other versions are shown as they are."""
+    try:
+        cells = [*_LINES[event["event"]](event)]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        cells = [*_other(event)]
+    return Text(" ").join((Text(_clock(event.get("ts")), "dim"), *cells))
 
 
 HEADER = (
@@ -30,7 +33,7 @@ HEADER = (
 
 
 def _exchange(event: Event) -> Iterator[Text]:
-    verdict = str(event["verdict"])
+    verdict = plain(event["verdict"])
     yield Text(f"{verdict:<11}", _COLOURS.get(verdict, ""))
     yield _cell(f"{event['route'] or event['model'] or event['endpoint']} → {event['upstream'] or '–'}", 32)
     yield _status(event)
@@ -87,10 +90,10 @@ def _cell(text: str, width: int) -> Text:
     return cell
 
 
-def _clock(ts: str) -> str:
+def _clock(ts: object) -> str:
     try:
-        when = datetime.fromisoformat(ts).astimezone()
-    except ValueError:
+        when = datetime.fromisoformat(str(ts)).astimezone()
+    except (ValueError, OverflowError):
         return "?" * 12
     return when.strftime("%H:%M:%S.") + f"{when.microsecond // 1000:03}"
 

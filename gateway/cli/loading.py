@@ -8,20 +8,54 @@ from pathlib import Path
 
 import typer
 
-from gateway.config.load import Listen, load
+from gateway.config.load import Listen, load, problem
 from gateway.config.schema import Config
 from gateway.errors import ConfigError, Problem
+from gateway.policy.rail import Tools
+from gateway.policy.rails import RAILS
+from gateway.serve import hosts
+from gateway.worker.client import Client
+
+_WORKERS = ("guardrails", "nemo", "pii", "scorer")
 
 
 def loaded(file: Path, listen: Listen | None = None) -> Config:
-    """The configuration; where it has problems they go to standard error and the command ends with 1."""
+    """The configuration, every rail of which can be built.
+
+    Where it has problems they go to standard error and the command ends with 1.
+    """
     try:
-        return load(file, os.environ, listen)
+        config = load(file, os.environ, listen)
     except ConfigError as refused:
-        told(refused.problems)
-        raise typer.Exit(1) from None
+        raise _told(refused.problems) from None
+    if problems := [*_rails(config), *_engines(config)]:
+        raise _told(problems)
+    return config
 
 
-def told(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        typer.echo(str(problem), err=True)
+def _told(problems: Iterable[Problem]) -> typer.Exit:
+    for one in dict.fromkeys(problems):
+        typer.echo(str(one), err=True)
+    return typer.Exit(1)
+
+
+def tools() -> Tools:
+    """For building rails that will judge nothing: none of these workers is asked, so none is started."""
+    return Tools({name: Client(Path(name), name=name) for name in _WORKERS})
+
+
+def _rails(config: Config) -> Iterable[Problem]:
+    for policy in config.policies.values():
+        for stage, rails in (("input", policy.input), ("output", policy.output)):
+            for n, rail in enumerate(rails):
+                try:
+                    RAILS[rail.kind](rail, tools())
+                except ConfigError as refused:
+                    yield from (problem(config, policy.name, (stage, n), p.message) for p in refused.problems)
+
+
+def _engines(config: Config) -> Iterable[Problem]:
+    try:
+        hosts(config, Path())
+    except ConfigError as refused:
+        yield from refused.problems

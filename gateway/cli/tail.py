@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +24,19 @@ Event = Mapping[str, Any]
 
 def show(file: Path, wanted: Sequence[Condition], *, lines: int, follow: bool, as_json: bool) -> int:
     """Print the last `lines` events that are as wanted, then, if told to, those that come. Returns the exit code."""
-    follower = Follower(file)
-    found = deque(_events(follower.lines(), wanted, every=as_json), maxlen=lines)
-    if not follower.there:
-        typer.echo(f"{'waiting for' if follow else 'there is no'} {file}", err=True)
-        if not follow:
-            return 1
     out = Console(highlight=False, soft_wrap=True)
-    if not as_json:
-        out.print(HEADER, style="dim")
-    _print(out, found, as_json=as_json)
-    try:
+    with Follower(file) as follower, suppress(KeyboardInterrupt):
+        found = deque(_events(follower.lines(), wanted, every=as_json), maxlen=lines)
+        if not follower.there:
+            typer.echo(f"{'waiting for' if follow else 'there is no'} {file}", err=True)
+            if not follow:
+                return 1
+        if not as_json:
+            out.print(HEADER, style="dim")
+        _print(out, found, as_json=as_json)
         while follow:
             time.sleep(_PAUSE_S)
             _print(out, _events(follower.lines(), wanted, every=as_json), as_json=as_json)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        follower.close()
     return 0
 
 
@@ -61,7 +57,7 @@ def _event(raw: bytes) -> Event | None:
     return event if isinstance(event, dict) else None
 
 
-def _print(out: Console, events: Sequence[Event] | Iterator[Event], *, as_json: bool) -> None:
+def _print(out: Console, events: Iterable[Event], *, as_json: bool) -> None:
     for event in events:
         if as_json:
             typer.echo(orjson.dumps(event))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from gateway.config import links, wording
-from gateway.config.document import Document, mappings, read
+from gateway.config.document import Document, Place, mappings, read
 from gateway.config.environment import filled
 from gateway.config.policy import PolicySpec, one_key
 from gateway.config.schema import Config, GatewayFile
@@ -47,6 +47,15 @@ def load(file: Path, environ: Mapping[str, str], listen: Listen | None = None) -
     if settings is None or None in specs:
         raise AssertionError("a refused document has problems")
     return Config(file=file, gateway=settings, policies={s.name: s for s in specs if s}, folder=folder)
+
+
+def problem(config: Config, policy: str, place: Place, message: str) -> Problem:
+    """What is wrong at `place` of a policy that was loaded, found by those who build its rails."""
+    documents = (read(file) for file in sorted(config.folder.glob("*.yaml")))
+    named = (d for d in documents if isinstance(d.value, dict) and d.value.get("name") == policy)
+    document = next(named, Document(str(config.folder)))
+    document.refuse(place, message)
+    return document.problems[-1]
 
 
 def _mapping(file: Path) -> Document:

@@ -62,10 +62,8 @@ def _type(about: dict[str, Any]) -> str:
     match about:
         case {"anyOf": options}:
             return " or ".join(map(_type, options))
-        case {"const": word}:
-            return f"`{word}`"
-        case {"enum": words}:
-            return ", ".join(f"`{word}`" for word in words)
+        case {"enum": [*words]} | {"const": words}:
+            return ", ".join(f"`{word}`" for word in ([words] if isinstance(words, str) else words))
         case {"type": "array", "items": items}:
             return f"list of {_type(items)}"
         case {"type": "object", "additionalProperties": values}:
