@@ -6,6 +6,7 @@ Nothing is retried and nothing outlives its asker: a request that is given up cl
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from dataclasses import dataclass
 
@@ -115,8 +116,13 @@ class Connection(asyncio.Protocol):
         self.idle_since = self._loop.time()
 
     @property
-    def closed(self) -> bool:
-        return self.transport.is_closing()
+    def fit(self) -> bool:
+        """Whether a resting connection can be asked: the kernel holds neither its end nor a word out of turn."""
+        if self.transport.is_closing():
+            return False
+        waiting = select.poll()
+        waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
+        return not waiting.poll(0)
 
     def close(self) -> None:
         """Close at once, whatever is under way."""

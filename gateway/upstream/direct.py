@@ -26,8 +26,10 @@ SSE_END = b"[DONE]"  # how a stream of completions ends
 class Direct:
     """An OpenAI-compatible server. Its `repr` and its errors name it and never show its key."""
 
-    def __init__(self, spec: OpenAISpec, pool: Pool) -> None:
+    def __init__(self, spec: OpenAISpec, pool: Pool, *, keep: bool = True) -> None:
+        """`keep`: whether its connections are used again."""
         self.name = spec.name
+        self._keep = keep
         self._pool = pool
         self._origin = Origin.of(spec.base_url)
         self._path = urlsplit(spec.base_url).path.rstrip("/")
@@ -36,7 +38,7 @@ class Direct:
         self._heads: dict[tuple[str, bool], bytes] = {}  # by endpoint and streaming: what never changes of a request
 
     def __repr__(self) -> str:
-        return f"Direct({self.name!r})"
+        return f"{type(self).__name__}({self.name!r})"
 
     @asynccontextmanager
     async def send(self, ask: Ask) -> AsyncIterator[Reply]:
@@ -72,6 +74,8 @@ class Direct:
             f"accept: {'text/event-stream' if stream else 'application/json'}",
             "accept-encoding: identity",
         ]
+        if not self._keep:
+            lines.append("connection: close")
         if self._key:
             lines.append(f"authorization: Bearer {self._key.get_secret_value()}")
         return "".join(f"{line}\r\n" for line in lines).encode("latin-1")

@@ -46,8 +46,9 @@ class Pool:
         self._sweep(idle)
         while idle:
             connection = idle.pop()
-            if not connection.closed:
+            if connection.fit:
                 return connection
+            connection.close()
         return await self._connect(origin, where, seconds)
 
     def give(self, origin: Origin, connection: Connection) -> None:
@@ -66,9 +67,9 @@ class Pool:
         self._idle.clear()
 
     def _sweep(self, idle: deque[Connection]) -> None:
-        """Drop, oldest first, what is closed or has rested too long."""
+        """Drop, oldest first, what has rested too long."""
         oldest = asyncio.get_running_loop().time() - IDLE_S
-        while idle and (idle[0].closed or idle[0].idle_since < oldest):
+        while idle and idle[0].idle_since < oldest:
             idle.popleft().close()
 
     async def _connect(self, origin: Origin, where: str, seconds: float) -> Connection:
