@@ -39,6 +39,11 @@ def interpreted(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
+def stored(dtype: torch.dtype, x: Tensor) -> torch.dtype:
+    """The dtype a kernel over `x` writes where `dtype` is asked for: the interpreter rounds wrongly, so torch must."""
+    return torch.float32 if interpreted(x) else dtype
+
+
 def precision(x: Tensor) -> str:
     """How `tl.dot` treats float32: exactly. Its default, TF32, is off by 3e-4."""
     return "ieee" if x.dtype == torch.float32 else "tf32"
