@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.policy import NemoSpec, PolicySpec
-from gateway.errors import ConfigError, Problem
 from gateway.policy.rail import Caller, Subject, Tools, Unit
 from gateway.policy.rails import opinion
 from gateway.policy.rails.batch import Batch, clean
-from gateway.policy.rails.place import problem
 from gateway.policy.verdict import ALLOW, Action, Verdict
 
 Json = Any
@@ -53,30 +51,11 @@ def build(spec: NemoSpec, tools: Tools) -> NemoRail:
 
 
 def spec(policies: Iterable[PolicySpec], folder: Path) -> Json | None:
-    """What the worker needs to know: the folders of all `policies` and the stages that use them; None without any.
-
-    Raises `ConfigError` where a folder is not there. Whether it can be run only the worker can tell.
-    """
+    """What the worker needs to know: the folders of all `policies` and the stages that use them; None without any."""
     configs: dict[str, Json] = {}
-    problems: list[Problem] = []
     for policy in policies:
         for stage, rails in (("input", policy.input), ("output", policy.output)):
-            for rail in rails:
-                if isinstance(rail, NemoSpec):
-                    _add(configs, rail.config, folder, stage)
-                    problems += _absent(folder, policy, rail)
-    if problems:
-        raise ConfigError(problems)
+            for name in dict.fromkeys(rail.config for rail in rails if isinstance(rail, NemoSpec)):
+                config = configs.setdefault(name, {"folder": str((folder / name).resolve()), "stages": []})
+                config["stages"] += [stage] if stage not in config["stages"] else []
     return {"configs": configs} if configs else None
-
-
-def _add(configs: dict[str, Json], name: str, folder: Path, stage: str) -> None:
-    config = configs.setdefault(name, {"folder": str((folder / name).resolve()), "stages": []})
-    if stage not in config["stages"]:
-        config["stages"].append(stage)
-
-
-def _absent(folder: Path, policy: PolicySpec, rail: NemoSpec) -> list[Problem]:
-    if any((folder / rail.config / f"config.{ending}").is_file() for ending in ("yml", "yaml")):
-        return []
-    return [problem(folder, policy, rail.config, f"nemo.config: there is no {rail.config}/config.yml in {folder}")]
