@@ -27,7 +27,7 @@ from gateway.front import Order
 from gateway.observe.log import Log, open_log
 from gateway.policy.rails import guardrails_ai, nemo, pii
 from gateway.upstream import litellm
-from gateway.upstream.embedded import running
+from gateway.upstream.embedded import free_port, running
 from gateway.worker.supervisor import Host, Supervisor
 
 READY_S = 120.0
@@ -263,17 +263,13 @@ class _Models:
                 task.result()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
 def banner(config: Config, host: str, port: int) -> str:
     """What an operator reads when all is up: the address, and a request to try."""
     url = f"http://{host}:{port}/v1"
     model = config.gateway.routes[0].model
     auth = " -H 'authorization: Bearer <key>'" if config.gateway.keys else ""
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    message = '{"role": "user", "content": "Which city is the capital of France?"}'
+    body = f'{{"model": "{model}", "messages": [{message}]}}'
     return (
         f"\nTidegate is ready at {url}\n\n"
         f"  curl {url}/chat/completions -H 'content-type: application/json'{auth} \\\n    -d '{body}'\n\n"

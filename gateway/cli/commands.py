@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -119,7 +120,8 @@ def demo() -> None:
     from gateway.cli.starter import source  # noqa: PLC0415
     from gateway.demo.run import main as run  # noqa: PLC0415
 
-    raise typer.Exit(run(source() / "policies", Console()))
+    wide = None if sys.stdout.isatty() else 132  # a table in a log is not squeezed into 80 columns
+    raise typer.Exit(run(source() / "policies", Console(width=wide)))
 
 
 @app.command()
