@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from gateway.config import document, wording
 from gateway.config.policy import Frozen, GuardrailsSpec, PolicySpec
@@ -20,10 +21,16 @@ from gateway.policy.verdict import ALLOW, Action, Verdict
 Json = Any
 
 
+def _id(said: str) -> str:
+    if re.fullmatch(r"python:[\w.]+:\w+|[\w-]+/[\w-]+", said):
+        return said
+    raise ValueError("should be guardrails/<name> or python:<module>:<Class>")
+
+
 class ValidatorSpec(Frozen):
     """One validator: `guardrails/<name>` as installed, or `python:module:Class`; what it does with what fails."""
 
-    id: Annotated[str, Field(pattern=r"^(python:[\w.]+:\w+|[\w-]+/[\w-]+)$")]
+    id: Annotated[str, AfterValidator(_id)]
     on_fail: Literal["noop", "fix"] = "noop"
     args: dict[str, Any] = Field(default_factory=dict)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import WorkerFault
+from gateway.policy.rails.batch import clean
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 from gateway.wire.passage import Passage
 
@@ -34,7 +35,7 @@ def _verdict(rail: str, action: Action, text: str, opinion: Json | None) -> Verd
         return Verdict(action, findings)
     if opinion["text"] is None:
         return Verdict(Action.BLOCK, findings)  # there is nothing to put in its place
-    return Verdict(Action.REDACT, findings, frozenset({edit(text, opinion["text"])}))
+    return Verdict(Action.REDACT, findings, frozenset({edit(clean(text), opinion["text"])}))
 
 
 def edit(old: str, new: str) -> Edit:
