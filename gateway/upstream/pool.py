@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator
@@ -85,9 +87,14 @@ class Pool:
         except ssl.SSLError:
             raise UpstreamUnreachable(f"upstream {where}: no TLS with it") from None
         except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "cannot connect"
-            raise UpstreamUnreachable(f"upstream {where}: {reason}") from None
+            raise UpstreamUnreachable(f"upstream {where}: {_reason(error)}") from None
         return connection
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "its name has no address"
+    return os.strerror(error.errno) if error.errno else "none of its addresses can be connected to"
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import assert_never
+from typing import assert_never, cast
 
 from support.answers import echo
 from support.script import Close, Hang, Reset, Script, Seen, Send, Wait
@@ -71,8 +71,7 @@ class _Connection(asyncio.Protocol):
         self.writable = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         self.server.accepted += 1
         self.server.transports.add(transport)
         self.seen = Seen(self.server.accepted)
