@@ -69,17 +69,18 @@ def _policy(out: Console, policy: Policy) -> None:
     table.show_header = False
     for stage, bounds in (("input", policy.input), ("output", policy.output)):
         for bound, rail in zip(bounds, spec.input if stage == "input" else spec.output, strict=True):
-            said = f"{rail.action}{_held(bound) if stage == 'output' else ''}"
+            acts = rail.action != "flag" and spec.mode == "enforce"
+            said = f"{rail.action}{_held(bound, acts) if stage == 'output' else ''}"
             table.add_row(*map(Text, (f"  {stage}", f"{rail.kind} {bound.rail.name}", said)))
         if not bounds:
             table.add_row(f"  {stage}", "not judged", "")
     out.print(table, "")
 
 
-def _held(bound: Bound) -> str:
+def _held(bound: Bound, acts: bool) -> str:
     """How much of a stream the rail holds back at most."""
     held = {"match": "a possible match", "sentence": "a sentence", "answer": "the whole answer"}
-    return f"; holds back {held[bound.rail.unit.value] if bound.acts else 'nothing'}"
+    return f"; holds back {held[bound.rail.unit.value] if acts else 'nothing'}"
 
 
 def _table(*titles: str) -> Table:

@@ -1,5 +1,6 @@
 """Every command, what it takes, and an example. Exit codes: 0; 1 where there are problems; 2 for bad usage."""
 
+# ruff: noqa: PLC0415  # what a command needs is imported when it is asked for: --help stays quick
 from __future__ import annotations
 
 import sys
@@ -41,9 +42,9 @@ def serve(
     ] = False,
 ) -> None:
     """Serve until stopped: start the workers, listen, watch over them, drain on SIGTERM."""
-    from gateway.cli.loading import loaded  # noqa: PLC0415  # --help stays quick
-    from gateway.config.load import Listen  # noqa: PLC0415
-    from gateway.serve import Options, run  # noqa: PLC0415
+    from gateway.cli.loading import loaded
+    from gateway.config.load import Listen
+    from gateway.serve import Options, run
 
     settings = loaded(config, Listen(host, port))
     raise typer.Exit(run(settings, Options(host, port, next_port), typer.echo))
@@ -58,7 +59,7 @@ def check(
 
     FILE is the gateway's configuration. Problems go to standard error, each as `file:line: what and where`.
     """
-    from gateway.cli.checking import checked  # noqa: PLC0415
+    from gateway.cli.checking import checked
 
     raise typer.Exit(checked(file, engines=engines))
 
@@ -69,7 +70,7 @@ def init(folder: Annotated[Path, typer.Argument()]) -> None:
 
     FOLDER is made if need be. What is there already is never overwritten.
     """
-    from gateway.cli.starter import write  # noqa: PLC0415
+    from gateway.cli.starter import write
 
     raise typer.Exit(write(folder))
 
@@ -89,8 +90,8 @@ def tail(
     FILE is the event log; if it is not there yet it is waited for. Keys for --where are those of docs/events.md, and
     `rail` and `rule` for what rails said.
     """
-    from gateway.cli.tail import show  # noqa: PLC0415
-    from gateway.cli.where import BadCondition, conditions  # noqa: PLC0415
+    from gateway.cli.tail import show
+    from gateway.cli.where import BadCondition, conditions
 
     try:
         wanted = conditions(where)
@@ -105,7 +106,7 @@ def keys(name: Annotated[str, typer.Argument()]) -> None:
 
     NAME says whom it is for, and stands in every event of theirs.
     """
-    from gateway.cli.keys import made  # noqa: PLC0415
+    from gateway.cli.keys import made
 
     key, entry = made(name)
     typer.echo(f"The key, for the client (it is not kept anywhere):\n\n  {key}\n")
@@ -115,10 +116,10 @@ def keys(name: Annotated[str, typer.Argument()]) -> None:
 @app.command(epilog="Example: [bold]tidegate demo[/]")
 def demo() -> None:
     """Show a redaction, a block, a stream cut off and a scored answer, against the embedded model."""
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from gateway.cli.starter import source  # noqa: PLC0415
-    from gateway.demo.run import main as run  # noqa: PLC0415
+    from gateway.cli.starter import source
+    from gateway.demo.run import main as run
 
     wide = None if sys.stdout.isatty() else 132  # a table in a log is not squeezed into 80 columns
     raise typer.Exit(run(source() / "policies", Console(width=wide)))

@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Self
 
+_AT_ONCE = 8 * 1024 * 1024  # bytes a call reads
 _LONGEST = 16 * 1024 * 1024  # of a line without an end; what has grown beyond it is no event
 
 
 class Follower:
-    """Call `lines` again and again: each call returns the whole lines that have come since the last.
+    """Call `lines` again and again: each call returns whole lines that have come since the last, 8 MiB of them at most.
 
     Is to be closed, or used in a `with`.
     """
@@ -34,8 +35,8 @@ class Follower:
     def lines(self) -> list[bytes]:
         """What a moved file still holds comes first, then what its successor does. Half a line is kept for later."""
         found = self._read()
-        if self._moved():
-            found += self._read() + self._last()
+        if not found and self._moved():
+            found = self._last()
             self._open()
             found += self._read()
         return found
@@ -48,7 +49,7 @@ class Follower:
     def _read(self) -> list[bytes]:
         if not self._file:
             return []
-        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        *whole, self._rest = (self._rest + self._file.read(_AT_ONCE)).split(b"\n")
         self._rest = self._rest if len(self._rest) < _LONGEST else b""
         return whole
 

@@ -26,7 +26,7 @@ def show(file: Path, wanted: Sequence[Condition], *, lines: int, follow: bool, a
     """Print the last `lines` events that are as wanted, then, if told to, those that come. Returns the exit code."""
     out = Console(highlight=False, soft_wrap=True)
     with Follower(file) as follower, suppress(KeyboardInterrupt):
-        found = deque(_events(follower.lines(), wanted, every=as_json), maxlen=lines)
+        found = deque(_so_far(follower, wanted, every=as_json), maxlen=lines)
         if not follower.there:
             typer.echo(f"{'waiting for' if follow else 'there is no'} {file}", err=True)
             if not follow:
@@ -38,6 +38,11 @@ def show(file: Path, wanted: Sequence[Condition], *, lines: int, follow: bool, a
             time.sleep(_PAUSE_S)
             _print(out, _events(follower.lines(), wanted, every=as_json), as_json=as_json)
     return 0
+
+
+def _so_far(follower: Follower, wanted: Sequence[Condition], *, every: bool) -> Iterator[Event]:
+    while batch := follower.lines():
+        yield from _events(batch, wanted, every=every)
 
 
 def _events(lines: Sequence[bytes], wanted: Sequence[Condition], *, every: bool) -> Iterator[Event]:

@@ -115,6 +115,15 @@ def test_the_shipped_configuration_is_in_order_and_told(monkeypatch: pytest.Monk
         assert words in said
 
 
+@pytest.mark.parametrize(("change", "held"), [("", "a possible match"), ("mode: shadow\n", "nothing")])
+def test_check_tells_how_much_of_a_stream_a_rail_holds_back(broken: Path, change: str, held: str) -> None:
+    broken.write_text(broken.read_text().replace("server: {prt: 1}", "").replace("policy: b", "policy: a"))
+    (broken.parent / "policies" / "a.yaml").write_text(f"name: a\n{change}output:\n  - pattern: {{deny: [a+b]}}\n")
+    assert f"pattern pattern   redact; holds back {held}" in run("check", str(broken)).stdout.replace(
+        "block;", "redact;"
+    )
+
+
 @pytest.mark.engine
 def test_check_can_start_the_engines(broken: Path) -> None:
     broken.write_text(broken.read_text().replace("server: {prt: 1}", "scoring: null").replace("policy: b", "policy: a"))

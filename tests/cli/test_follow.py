@@ -47,7 +47,22 @@ def test_a_rotated_file_is_read_to_its_end_before_the_next(file: Path, follower:
     append(file, b"two\n")
     file.rename(file.with_suffix(".1"))
     append(file, b"three\n")
-    assert follower.lines() == [b"two", b"three"]
+    assert follower.lines() == [b"two"]
+    assert follower.lines() == [b"three"]
+
+
+def test_a_line_that_its_file_never_ended_is_given_when_the_next_file_begins(file: Path, follower: Follower) -> None:
+    append(file, b"one\ntw")
+    follower.lines()
+    file.rename(file.with_suffix(".1"))
+    append(file, b"three\n")
+    assert follower.lines() == [b"tw", b"three"]
+
+
+def test_a_long_file_is_read_in_pieces(file: Path, follower: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.cli.follow._AT_ONCE", 10)
+    append(file, b"first\nsecond\nthird\n")
+    assert [follower.lines() for _ in range(3)] == [[b"first"], [b"second", b"third"], []]
 
 
 def test_what_is_still_written_to_a_moved_file_is_seen(file: Path, follower: Follower) -> None:
