@@ -28,10 +28,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.tile import halves, interpreted, precision, product, spans, squares
+from kernels.keys import NOTHING, key, unkeyed
+from kernels.tile import halves, interpreted, precision, processors, product, spans, squares
 
 WINDOW = tl.constexpr(5)
-_NOTHING = tl.constexpr((-0x7F800001 << 32) + 0x80000000)  # the key of s = -inf, where = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,22 +166,6 @@ def improved(best, where, scores, start):
     top, at = tl.max(scores, axis=1, return_indices=True, return_indices_tie_break_left=True)
     better = top > best
     return tl.where(better, top, best), tl.where(better, start + at, where)
-
-
-@triton.jit
-def key(best, where):
-    """(s, where) as one int64 that is larger for a larger s, and among equals for a smaller `where`."""
-    bits = best.to(tl.int32, bitcast=True)
-    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # two's complement sorts as the floats do
-    return (ordered.to(tl.int64) << 32) + (0x7FFFFFFF - where.to(tl.int64))
-
-
-@triton.jit
-def unkeyed(keys):
-    """(s, where) again."""
-    ordered = (keys >> 32).to(tl.int32)
-    bits = ordered ^ ((ordered >> 31) & 0x7FFFFFFF)
-    return bits.to(tl.float32, bitcast=True), (0x7FFFFFFF - (keys & 0xFFFFFFFF)).to(tl.int32)
 
 
 @triton.jit
@@ -355,7 +339,7 @@ def ragged_maxsim_stats(
         _ragged_maxsim_stats[(pairs * tiles * cut.splits,)](
             r, c, r_ends, c_ends, _or_ones(extras.r_scale, r, scaled), _or_ones(extras.c_scale, c, scaled),
             extras.weights if extras.weights is not None else best, taus,
-            torch.full((len(r),), _NOTHING.value, dtype=torch.int64, device=r.device),
+            torch.full((len(r),), NOTHING.value, dtype=torch.int64, device=r.device),
             torch.zeros(pairs, dtype=torch.int32, device=r.device), best, where, numbers,
             r.stride(0), c.stride(0), len(taus), tiles,
             HIGH=high, LOW=low, ROWS=cut.rows, COLUMNS=cut.columns, SPLITS=cut.splits,
@@ -384,11 +368,5 @@ def chosen(r: Tensor, pairs: int, rows: int, columns: int) -> Tiling:
     wide = 128 if width <= 512 else 64 if width <= 768 else 32
     cut = Tiling(tall, wide, warps=8 if tall == 128 else 4, stages=3 if width <= 256 else 2)
     programs = pairs * max(triton.cdiv(rows, tall), 1)
-    splits = min(triton.cdiv(2 * _processors(r.device), programs), triton.cdiv(columns, 4 * wide))
+    splits = min(triton.cdiv(2 * processors(r.device), programs), triton.cdiv(columns, 4 * wide))
     return Tiling(tall, wide, cut.warps, cut.stages, 1 << max(splits, 1).bit_length() - 1)
-
-
-def _processors(device: torch.device) -> int:
-    if device.type != "cuda":
-        return 1
-    return int(torch.cuda.get_device_properties(device).multi_processor_count)

@@ -39,6 +39,13 @@ def interpreted(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
+def processors(device: torch.device) -> int:
+    """How many multiprocessors share out the work."""
+    if device.type != "cuda":
+        return 1
+    return int(torch.cuda.get_device_properties(device).multi_processor_count)
+
+
 def stored(dtype: torch.dtype, x: Tensor) -> torch.dtype:
     """The dtype a kernel over `x` writes where `dtype` is asked for: the interpreter rounds wrongly, so torch must."""
     return torch.float32 if interpreted(x) else dtype

@@ -204,7 +204,7 @@ def test_rows_need_not_be_packed_tightly(device: str) -> None:
 
 
 def test_one_pair_is_shared_out_and_many_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernels.maxsim._processors", lambda _: 132)
+    monkeypatch.setattr("kernels.maxsim.processors", lambda _: 132)
     r = torch.empty(1, 384, dtype=torch.bfloat16)
 
     assert chosen(r, pairs=1, rows=256, columns=8192).splits == 32
