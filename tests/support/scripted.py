@@ -48,6 +48,11 @@ class Server:
         """Play `script` for every request that has none of its own."""
         self.default = lambda _: script
 
+    def forget(self) -> None:
+        """Drop scripts not yet played and requests seen: for a server that several tests share."""
+        self._scripts.clear()
+        self.seen.clear()
+
     def due(self, on: str) -> Script | None:
         """Take the next script if it is one for the moment `on`."""
         return self._scripts.popleft() if self._scripts and self._scripts[0].on == on else None
