@@ -21,6 +21,9 @@ from gateway.policy.automaton.matcher import Matcher, compiled, matcher
 from gateway.policy.automaton.nfa import Kind, TooLarge, built
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.automaton.syntax import longest, parsed
+from gateway.policy.normalise.runs import CODES
+from gateway.policy.normalise.track import Births, Carried, Folded
+from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import place
 from gateway.policy.rails.packs import PACKS, Rule
@@ -34,16 +37,21 @@ class PatternRail:
     name: str
     action: Action
     rules: tuple[Rule, ...]
-    matcher: Matcher
-    dfa: Dfa
+    lens: Lens  # for texts as they stand
+    folded: Lens  # for what they read once folded
     longest: int | None
+    normaliser: Normaliser
+    births: Births
     unit: Unit = Unit.MATCH
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
         return [self.judged(passage.text) for passage in subject.passages]
 
     def judged(self, text: str) -> Verdict:
-        return self.verdict(self.matcher.matches(text))
+        matches = self.lens.matcher.matches(text)
+        for view in self.normaliser.views(text):
+            matches += view.raw(self.folded.matcher.matches(view.text))
+        return self.verdict(matches)
 
     def held(self, text: str) -> int:
         """Offset in `text` from which characters must be held; `len(text)` if none need be."""
@@ -51,7 +59,10 @@ class PatternRail:
 
     def scanner(self) -> Watch:
         """Follows one text while it streams."""
-        return Watch(self, Scanner(self.dfa))
+        raw, fold = Scanner(self.lens.dfa), self.normaliser.fold
+        folded = Folded(raw, self.folded.dfa, Scanner(self.normaliser.spelling), fold)
+        carried = [Carried(code, self.births, fold) for code in CODES]
+        return Watch(self, raw, folded, carried[:2], carried[2:])
 
     def verdict(self, matches: Iterable[Match]) -> Verdict:
         found = sorted(_merged(matches), key=lambda m: m.rule)
@@ -65,6 +76,14 @@ class PatternRail:
         return Verdict(self.action, findings, edits)
 
 
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """The same expressions twice: for texts at once, and for texts that stream."""
+
+    matcher: Matcher
+    dfa: Dfa
+
+
 @dataclass(slots=True)
 class Watch:
     """One text as it streams. Offsets count from its beginning.
@@ -76,24 +95,43 @@ class Watch:
 
     rail: PatternRail
     raw: Scanner
+    folded: Folded
+    spelt: list[Carried]  # in ASCII
+    hidden: list[Carried]  # in characters that do not show
 
     def feed(self, delta: str) -> int:
         """The text goes on; the offset from which it must be held. It never decreases."""
-        self.raw.feed(delta)
-        return self.raw.held()
+        at = self.raw.at
+        self.folded.feed(delta)
+        for carried in self.spelt:
+            carried.decoder.feed(delta, at)
+        for carried in self.hidden:
+            if carried.decoder.run is not None or not delta.isascii():
+                carried.decoder.feed(delta, at)
+        return self.cut(self.raw.at)
 
     def cut(self, limit: int) -> int:
-        return self.raw.cut(limit)
+        before = -1
+        while limit != before:
+            before = limit
+            limit = self.folded.cut(self.raw.cut(limit))
+            for carried in self.spelt:
+                limit = carried.cut(limit)
+            for carried in self.hidden:
+                limit = carried.cut(limit)
+        return limit
 
     def finish(self) -> None:
         """The text ends: nothing is held any longer."""
+        self.folded.finish()
         self.raw.finish()
+        for carried in (*self.spelt, *self.hidden):
+            carried.finish()
 
     def take(self, upto: int) -> Verdict:
         """The verdict on what `feed` or `cut` let go and was not taken yet; edits count from the text's beginning."""
-        if not self.raw.matches:
-            return ALLOW
-        return self.rail.verdict(self.raw.take(upto))
+        taken = [m for view in (self.raw, self.folded, *self.spelt, *self.hidden) for m in view.take(upto)]
+        return self.rail.verdict(taken) if taken else ALLOW
 
 
 def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - every kind of rail is built alike
@@ -105,13 +143,16 @@ def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - eve
     rules = _rules(spec)
     trees = [parsed(rule.source) for rule in rules]
     lengths = [longest(tree) for tree in trees]
+    lens = Lens(matcher([rule.source for rule in rules]), Dfa(built(trees)))
     return PatternRail(
         name=name,
         action=Action[spec.action.upper()],
         rules=rules,
-        matcher=matcher([rule.source for rule in rules]),
-        dfa=Dfa(built(trees)),
+        lens=lens,
+        folded=lens,
         longest=None if None in lengths else max(n for n in lengths if n is not None),
+        normaliser=Normaliser(),
+        births=Births(lens.dfa),
     )
 
 

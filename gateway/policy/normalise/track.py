@@ -1,0 +1,203 @@
+"""The views of a text that still streams, each followed by its own scanner.
+
+What is held, beside what the text itself may still match: from where the folded text may (an escape that is not complete
+may stand for anything), and from where a run may: its symbols are held while the text they carry may be the beginning of
+a match, or may carry the first character of one in bits that are not all there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gateway.policy.automaton.dfa import Config, Dfa
+from gateway.policy.automaton.scanner import Match, Scanner, crossed
+from gateway.policy.normalise.escapes import OPENERS, spelt
+from gateway.policy.normalise.fold import Fold
+from gateway.policy.normalise.runs import Code, Decoder, Run
+
+LEADS = 0xC2  # from this byte on a byte begins a character of several
+BIRTHS = 10_000  # answers kept
+SLICE = 16  # characters; a long text is looked at in pieces, so that most of it needs no scanner of its own
+_SPECIAL = re.compile(f"[{OPENERS}]|[^\\t\\n\\r -~]")
+_OPENER = re.compile(f"[{OPENERS}]")
+
+
+@dataclass(slots=True)
+class Births:
+    """Whether a match can begin with a byte out of a range; shared by all texts of a rail."""
+
+    dfa: Dfa
+    known: dict[tuple[Config, int, int], bool] = field(default_factory=dict)
+
+    def possible(self, config: Config, low: int, high: int) -> bool:
+        if high >= LEADS:
+            return True
+        key = config, low, high
+        found = self.known.get(key)
+        if found is None:
+            if len(self.known) >= BIRTHS:
+                self.known.clear()
+            found = self.known[key] = any(self._born(config, chr(byte)) for byte in range(low, min(high, 0x7F) + 1))
+        return found
+
+    def _born(self, config: Config, char: str) -> bool:
+        move = self.dfa.move(config, char)
+        return len(config.states) in move.kept or bool(move.done)
+
+
+@dataclass(slots=True)
+class Folded:
+    """The folded view. As long as it reads like the text itself, it is the text's own scanner that follows it."""
+
+    raw: Scanner
+    dfa: Dfa
+    escapes: Scanner
+    fold: Fold
+    own: Scanner | None = None  # while it reads otherwise
+    base: int = 0  # what was fed to `own` ends here
+    tail: str = ""  # what follows: an escape that may be going on
+
+    def __post_init__(self) -> None:
+        if self.dfa is not self.raw.dfa:
+            self.own = Scanner(self.dfa)
+
+    def feed(self, delta: str) -> None:
+        """Both the text and its view go on with `delta`."""
+        if self.own is None and self._plain(delta):
+            self.raw.feed(delta)
+            return
+        for at in range(0, len(delta), SLICE):
+            piece = delta[at : at + SLICE]
+            if self.own is None and self._plain(piece):
+                self.raw.feed(piece)
+            else:
+                self._differ(piece)
+
+    def finish(self) -> None:
+        if self.own is None:
+            return
+        self.escapes.finish()
+        self._advance(self.raw.at)
+        self.own.finish()
+
+    def cut(self, limit: int) -> int:
+        """As of a scanner. Nothing but whole escapes is let go: what is incomplete may stand for any character."""
+        if self.own is None:
+            return limit
+        return self.own.cut(min(limit, self.base) if self.tail else limit)
+
+    def take(self, upto: int) -> list[Match]:
+        return self.own.take(upto) if self.own is not None else []
+
+    def _plain(self, text: str) -> bool:
+        """Whether `text` reads as it stands."""
+        if text.isascii():
+            return _SPECIAL.search(text) is None
+        return _OPENER.search(text) is None and text.translate(self.fold) == text
+
+    def _differ(self, piece: str) -> None:
+        if self.own is None:
+            self._fork()
+        self.raw.feed(piece)
+        self.tail += piece
+        self.escapes.feed(piece)
+        self._advance(self.escapes.held())
+        self._join()
+
+    def _fork(self) -> None:
+        raw = self.raw
+        self.own = Scanner(raw.dfa, raw.at, raw.starts, list(raw.matches))
+        self.own.config = raw.config
+        self.base = self.escapes.at = raw.at
+
+    def _join(self) -> None:
+        """Let the text's own scanner go on for both, where both have come to the same."""
+        own, raw = self.own, self.raw
+        if own is None or own.config is not raw.config or own.starts or raw.starts or self.tail:
+            return
+        raw.matches += (match for match in own.matches if match not in raw.matches)
+        self.own = None
+
+    def _advance(self, upto: int) -> None:
+        """Give `own` what stands before `upto`."""
+        for escape in self.escapes.take(upto):
+            self._literal(escape.start)
+            self._read(spelt(self._pass(escape.end)), escape.start, escape.end)
+        self._literal(upto)
+
+    def _literal(self, upto: int) -> None:
+        start = self.base
+        for at, char in enumerate(self._pass(upto), start):
+            self._read(char, at, at + 1)
+
+    def _pass(self, upto: int) -> str:
+        passed, self.tail = self.tail[: upto - self.base], self.tail[upto - self.base :]
+        self.base = upto
+        return passed
+
+    def _read(self, chars: str, start: int, end: int) -> None:
+        if self.own is not None:
+            for char in chars.translate(self.fold):
+                self.own.step(char, start, end)
+
+
+@dataclass(slots=True)
+class Carried:
+    """The views that the runs of one code carry, one after the other."""
+
+    code: Code
+    births: Births
+    fold: Fold
+    own: Scanner = field(init=False)
+    decoder: Decoder = field(init=False)
+    found: list[Match] = field(default_factory=list)  # in runs that have ended
+
+    def __post_init__(self) -> None:
+        self.own = Scanner(self.births.dfa)
+        self.decoder = Decoder(self.code, self)
+
+    def feed(self, delta: str, at: int) -> None:
+        self.decoder.feed(delta, at)
+
+    def finish(self) -> None:
+        self.decoder.finish()
+
+    def cut(self, limit: int) -> int:
+        run = self.decoder.run
+        if run is None:
+            return crossed(self.found, limit) if self.found else limit
+        undecided = run.undecided()
+        if undecided is not None and undecided < limit and self._may(run):
+            limit = undecided
+        return crossed([*self.found, *self._counting(run)], self.own.cut(limit))
+
+    def take(self, upto: int) -> list[Match]:
+        run = self.decoder.run
+        counting = self._counting(run) if run is not None else ()
+        taken = [m for m in (*self.found, *counting) if m.end <= upto]
+        self.found = [m for m in self.found if m.end > upto]
+        self.own.matches = [m for m in self.own.matches if m.end > upto]
+        return taken
+
+    def text(self, chars: str, run: Run, given: int) -> None:
+        for char, (start, end) in zip(chars, run.spans(chars, given), strict=True):
+            for new in self.fold[ord(char)]:
+                self.own.step(new, start, end)
+
+    def close(self) -> None:
+        run = self.decoder.run
+        if run is not None and run.given:
+            self.own.finish()
+            self.found += self._counting(run)
+            self.own.matches = []
+
+    def _may(self, run: Run) -> bool:
+        return bool(run.partial) or self.births.possible(self.own.config, *run.next())
+
+    def _counting(self, run: Run) -> Sequence[Match]:
+        if not self.own.matches:
+            return ()
+        least = run.place(0) + self.code.enough
+        return [m for m in self.own.matches if m.end >= least]

@@ -1,0 +1,216 @@
+"""The views of a whole text: what it reads when folded, and what each of its runs carries.
+
+A printable ASCII text without escapes and runs has none, and one pass of RE2 tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from gateway.policy.automaton.dfa import Dfa
+from gateway.policy.automaton.matcher import Matcher, matcher
+from gateway.policy.automaton.nfa import built
+from gateway.policy.automaton.scanner import Match
+from gateway.policy.automaton.syntax import parsed
+from gateway.policy.normalise.escapes import ESCAPE, spelt
+from gateway.policy.normalise.fold import Fold
+from gateway.policy.normalise.runs import BASE64, HEX, SELECTORS, TAGS, Code, Decoder, Run
+
+Span = tuple[int, int]
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """`text` is what is read; `spans` tells of each of its characters which of the raw text it was made of.
+
+    A match counts if it ends at raw offset `least` or later.
+    """
+
+    text: str
+    spans: Callable[[], list[Span]]
+    least: int = 0
+
+    def raw(self, matches: Iterable[Match]) -> Iterator[Match]:
+        """`matches` in this view as matches in the raw text."""
+        spans = None
+        for match in matches:
+            spans = self.spans() if spans is None else spans
+            end = spans[match.end - 1][1]
+            if end >= self.least:
+                yield Match(spans[match.start][0], end, match.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """What a text says: `text` folded, `spans` of the raw text for each of its characters, `decoded` runs."""
+
+    text: str
+    spans: Callable[[], list[Span]]
+    decoded: tuple[View, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """Makes views. Shared by all texts: it remembers how characters fold."""
+
+    fold: Fold = field(default_factory=Fold)
+    escapes: Matcher = field(default_factory=lambda: matcher([ESCAPE]))
+    spelling: Dfa = field(default_factory=lambda: Dfa(built([parsed(ESCAPE)])))
+    # Of a printable ASCII text: an escape, or where a run may carry text.
+    suspect: Matcher = field(default_factory=lambda: matcher([ESCAPE, _unseen(), _base64(), _hex()]))
+    starts: Matcher = field(default_factory=lambda: matcher([_base64(), _hex()]))
+
+    def normal(self, text: str) -> Normal:
+        views = self.views(text)
+        folded = next((v for v in views if v.least < 0), View(text, lambda: [(i, i + 1) for i in range(len(text))]))
+        return Normal(folded.text, folded.spans, tuple(v for v in views if v.least >= 0))
+
+    def views(self, text: str) -> list[View]:
+        """All that `text` says beside itself."""
+        if text.isascii() and self.suspect.any.search(text.encode()) is None:
+            return []
+        return [*self._folded(text), *self._decoded(text)]
+
+    def _folded(self, text: str) -> Iterator[View]:
+        pieces = list(self._pieces(text))
+        folded = "".join(new.translate(self.fold) for _, _, new in pieces)
+        if folded != text:
+            yield View(folded, lambda: list(self._spans(pieces)), -1)
+
+    def _pieces(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """(start, end, what it reads) of each escape and of all that stands between."""
+        at = 0
+        for escape in self.escapes.matches(text):
+            yield at, escape.start, text[at : escape.start]
+            yield escape.start, escape.end, spelt(text[escape.start : escape.end])
+            at = escape.end
+        yield at, len(text), text[at:]
+
+    def _spans(self, pieces: list[tuple[int, int, str]]) -> Iterator[Span]:
+        for start, end, new in pieces:
+            literal = len(new) == end - start
+            for index, char in enumerate(new):
+                span = (start + index, start + index + 1) if literal else (start, end)
+                yield from (span for _ in self.fold[ord(char)])
+
+    def _decoded(self, text: str) -> Iterator[View]:
+        found = self.starts.matches(text)
+        for code, rule in ((BASE64, 0), (HEX, 1)):
+            heads = (m.end - code.enough for m in found if m.rule == rule)
+            yield from self._runs(code, text, [head for head in heads if _promising(code, text, head)])
+        if not text.isascii():
+            for code in (TAGS, SELECTORS):
+                yield from self._runs(code, text, [m.start() for m in code.symbols.finditer(text)])
+
+    def _runs(self, code: Code, text: str, places: list[int]) -> Iterator[View]:
+        """The views of the runs that `places` lie in."""
+        done = 0
+        for place in places:
+            if place < done:
+                continue
+            start, done = _region(code, text, place, done)
+            sink = _Collected(self.fold)
+            decoder = Decoder(code, sink, before=text[max(0, start - 2) : start])
+            decoder.feed(text[start:done], start)
+            decoder.finish()
+            yield from sink.views
+
+
+@dataclass(slots=True)
+class _Collected:
+    """The texts of runs, put together."""
+
+    fold: Fold
+    views: list[View] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    run: Run | None = None
+
+    def text(self, chars: str, run: Run, given: int) -> None:
+        del given  # parts follow one another
+        self.parts.append(chars)
+        self.run = run
+
+    def close(self) -> None:
+        text, run = "".join(self.parts), self.run
+        self.parts = []
+        if run is not None and run.given >= 4:  # bytes
+            folded = text if text.isascii() else text.translate(self.fold)
+            self.views.append(View(folded, lambda: self._spans(text, run), run.place(0) + run.code.enough))
+
+    def _spans(self, text: str, run: Run) -> list[Span]:
+        spans = run.spans(text, 0)
+        return [span for char, span in zip(text, spans, strict=True) for _ in self.fold[ord(char)]]
+
+
+def _promising(code: Code, text: str, head: int) -> bool:
+    """Whether a run that begins at `head` carries four bytes of text, or another may begin within; most words do not."""
+    symbols = text[head : head + code.enough]
+    data = code.decode(symbols)
+    try:
+        return data.isascii() or not symbols.isalnum() or bool(data.decode())
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+
+
+def _region(code: Code, text: str, place: int, since: int) -> Span:
+    """The run around `place`, with the lines before and behind that may belong to it."""
+    start = _first(code, text, place, since)
+    while code.wraps and (line := _line_before(text, start, since)) is not None:
+        before = _first(code, text, line, since)
+        if before == line:
+            break
+        start = before
+    end = place
+    while (found := code.symbols.match(text, end)) is not None:
+        end = found.end()
+        end += (2 if text.startswith("\r\n", end) else text.startswith("\n", end)) if code.wraps else 0
+    return start, end
+
+
+def _first(code: Code, text: str, place: int, since: int) -> int:
+    while place > since and code.symbols.match(text, place - 1):
+        place -= 1
+    return place
+
+
+def _line_before(text: str, start: int, since: int) -> int | None:
+    """Where the line before the one that begins at `start` ends."""
+    if start <= since or text[start - 1] != "\n":
+        return None
+    return start - 2 if text[start - 2 : start - 1] == "\r" else start - 1
+
+
+def _unseen() -> str:
+    return r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+
+
+def _symbols(test: Callable[[int], bool]) -> str:
+    found = "".join(symbol for value, symbol in enumerate(_BASE64) if test(value))
+    return "[" + found.replace("+", "+-").replace("/", "/_").replace("+-", "+\\-") + "]"
+
+
+def _base64() -> str:
+    """Six symbols that may be the first of a run: of four bytes, each printable, a line end or part of UTF-8."""
+    plain = _symbols(lambda v: v in {2, 3} or 8 <= v < 32)
+    lead = _symbols(lambda v: 48 <= v < 62)
+    either = _symbols(lambda v: v in {2, 3} or 8 <= v < 32 or 48 <= v < 62)
+    trail = _symbols(lambda v: 32 <= v < 48)
+    some = _symbols(lambda _: True)
+    second_plain = _symbols(lambda v: v & 15 in {0, 2, 3, 4, 5, 6, 7})
+    second_lead = _symbols(lambda v: v & 15 >= 12)
+    second_trail = _symbols(lambda v: 8 <= v & 15 < 12)
+    third_plain, third_trail, third_lead = (_symbols(lambda v, k=k: v & 3 in k) for k in ({0, 1}, {2}, {3}))
+    heads = (
+        f"{plain}{second_plain}{third_plain}{some}{either}",
+        f"{plain}{second_plain}{third_lead}{some}{trail}",
+        f"{plain}{second_lead}{third_trail}{some}{{2}}",
+        f"{lead}{second_trail}{some}{{3}}",
+    )
+    return rf"(?:^|[^A-Za-z0-9])(?:{'|'.join(heads)}){some}"
+
+
+def _hex() -> str:
+    """Eight digits that may be the first of a run: four bytes as above."""
+    return r"(?:^|[^0-9A-Za-z]|0[xX])(?:0[9aAdD]|[2-9A-Fa-f][0-9A-Fa-f]){4}"
