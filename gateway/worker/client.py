@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, assert_never, cast
 
 from gateway.errors import WorkerBusy, WorkerError, WorkerLost, WorkerTimeout
 from gateway.worker.frames import (
     PING,
+    Answered,
     Call,
     Cancel,
     Credit,
@@ -28,13 +29,14 @@ from gateway.worker.frames import (
     Garbled,
     Hello,
     Item,
-    Message,
     Result,
     Stream,
+    answered,
     encode,
 )
 
 CREDIT = 64  # items of a stream that may be under way
+LONGEST_S = 7 * 86400.0  # a deadline beyond this is none
 RETRY_S = (0.01, 0.1)  # first and longest pause between two attempts to connect
 
 
@@ -66,7 +68,7 @@ class Client:
 
     async def call(self, method: str, payload: Any, *, deadline_s: float) -> Any:
         """The engine's answer, within `deadline_s` seconds."""
-        call = Call(next(self._ids), method, payload, time.monotonic() + deadline_s)
+        call = Call(next(self._ids), method, payload, time.monotonic() + _finite(deadline_s))
         self._admit()
         try:
             while True:
@@ -80,11 +82,11 @@ class Client:
 
     async def stream(self, method: str, payload: Any, *, deadline_s: float) -> AsyncGenerator[Any, None]:
         """The engine's items, each within `deadline_s` seconds. Closing this generator closes the engine's."""
-        ask = Stream(next(self._ids), method, payload, float(deadline_s), CREDIT)
+        ask = Stream(next(self._ids), method, payload, _finite(deadline_s), CREDIT)
         self._admit()
         try:
             while True:
-                link = await self._linked(time.monotonic() + deadline_s)
+                link = await self._linked(time.monotonic() + ask.each)
                 try:
                     async with aclosing(self._items(link, ask)) as items:
                         async for item in items:
@@ -217,7 +219,7 @@ class Link(asyncio.Protocol):
         self.open = False
         self.instance = 0  # of the server at the other end
         self._name = name
-        self._decoder = Decoder()
+        self._decoder: Decoder[Answered] = Decoder(answered)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hello: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport
@@ -266,7 +268,7 @@ class Link(asyncio.Protocol):
         self._transport.abort()
         await self._gone
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Answered) -> None:
         match message:
             case Result(id=id_, payload=payload):
                 wait = self.pending.pop(id_, None)
@@ -284,7 +286,7 @@ class Link(asyncio.Protocol):
             case Hello(instance=instance):
                 self._greet(instance)
             case _:
-                raise Garbled("not a worker's message")
+                assert_never(message)
 
     def _greet(self, instance: int) -> None:
         self.instance = instance
@@ -304,6 +306,10 @@ _END = object()
 
 class _Severed(Exception):
     """The connection went with this call in hand. Whether the engine had begun it, the next server will know."""
+
+
+def _finite(seconds: float) -> float:
+    return float(seconds) if seconds < LONGEST_S else LONGEST_S  # JSON has no infinity
 
 
 def _fail(wait: asyncio.Future[Any] | Inbox, error: Exception) -> None:

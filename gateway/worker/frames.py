@@ -7,8 +7,8 @@ processes of a machine share, so that time spent in a socket's buffer counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
@@ -107,7 +107,9 @@ class Fault(NamedTuple):
         return error
 
 
-Message = Hello | Call | Stream | Credit | Cancel | Result | Item | End | Fault
+Asked = Call | Stream | Credit | Cancel
+Answered = Hello | Result | Item | End | Fault
+Message = Asked | Answered
 
 _KIND: dict[type[Message], str] = {
     Hello: "hello",
@@ -133,23 +135,27 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(PREFIX, "big") + body
 
 
-class Decoder:
-    """Bytes in, messages out. What comes out does not depend on how the bytes are split.
+T = TypeVar("T")
+
+
+class Decoder(Generic[T]):
+    """Bytes in, messages out: those of the one side that `form` knows. They do not depend on how the bytes are split.
 
     `feed` takes in its bytes at once; iterating what it returns hands out every message that is whole, then raises
-    `Garbled` if what follows cannot be a frame. A decoder that raised stays broken.
+    `Garbled` if what follows cannot be one. A decoder that raised stays broken.
     """
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_form")
 
-    def __init__(self) -> None:
+    def __init__(self, form: Callable[[Any], T | None]) -> None:
         self._buffer = bytearray()
+        self._form = form
 
-    def feed(self, data: bytes) -> Iterator[Message]:
+    def feed(self, data: bytes) -> Iterator[T]:
         self._buffer += data
         return self._whole()
 
-    def _whole(self) -> Iterator[Message]:
+    def _whole(self) -> Iterator[T]:
         buffer = self._buffer
         while len(buffer) >= PREFIX:
             end = PREFIX + int.from_bytes(buffer[:PREFIX], "big")
@@ -157,24 +163,22 @@ class Decoder:
                 raise Garbled(f"frame of {end - PREFIX} bytes is larger than {MAX}")
             if len(buffer) < end:
                 return
-            message = decode(buffer[PREFIX:end])
+            message = self._decoded(buffer[PREFIX:end])
             del buffer[:end]
             yield message
 
-
-def decode(body: bytes | bytearray) -> Message:
-    """The message in a frame's body; raises `Garbled`."""
-    try:
-        fields = orjson.loads(body)
-    except ValueError:
-        raise Garbled("frame is not JSON") from None
-    message = _answered(fields) or _asked(fields)
-    if message is None:
-        raise Garbled("frame is no message")
-    return message
+    def _decoded(self, body: bytearray) -> T:
+        try:
+            message = self._form(orjson.loads(body))
+        except ValueError:
+            raise Garbled("frame is not JSON") from None
+        if message is None:
+            raise Garbled("frame is no message of the other side")
+        return message
 
 
-def _asked(fields: Any) -> Message | None:
+def asked(fields: Any) -> Asked | None:
+    """A client's message from its JSON, None if it is none."""
     match fields:
         case ["call", int(id_), str(method), payload, float(due), int(again)]:
             return Call(id_, method, payload, due, again)
@@ -187,7 +191,8 @@ def _asked(fields: Any) -> Message | None:
     return None
 
 
-def _answered(fields: Any) -> Message | None:
+def answered(fields: Any) -> Answered | None:
+    """A worker's message from its JSON, None if it is none."""
     match fields:
         case ["result", int(id_), payload]:
             return Result(id_, payload)

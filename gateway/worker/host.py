@@ -31,16 +31,19 @@ from typing import Any, NoReturn, cast
 import orjson
 
 from gateway.errors import TidegateError
-from gateway.worker.pulse import GRACE_S, Pulse, Reading
+from gateway.worker.pulse import BEGUN, GRACE_S, Pulse, Reading
 from gateway.worker.server import Module, Room, Seat, serve
 
+OOM_SCORE = Path("/proc/self/oom_score_adj")  # proc(5)
 UNFIT = 3  # exit code: the engine cannot start, and trying again would not help
 FAREWELL_S = 1.2  # a server has this long to close its engine
-BACKOFF_S = (0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # after that many servers in a row died with nothing in hand
+BACKOFF_S = (0.0, 0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)  # after that many servers in a row soon died idle
+STEADY_S = 10.0  # a server that lived this long did not die soon
 
 _PR_SET_PDEATHSIG = 1
 _SPARE_S = 0.02  # between two looks where something is awaited
-_SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_SIGNALS = {signal.SIGCHLD, *_ENDING}
 _SECRET = re.compile(r"key|token|secret|password|credential|authorization", re.IGNORECASE)
 
 
@@ -79,7 +82,7 @@ class Template:
     child: Child | None = None
     generation: int = 0
     proven: bool = False  # some server has opened its engine
-    streak: int = 0  # servers in a row that died with nothing in hand
+    streak: int = 0  # servers in a row that soon died with nothing in hand
     start_at: float = 0.0
 
     def run(self) -> int:
@@ -91,7 +94,8 @@ class Template:
             code = self._round(time.monotonic(), asleep)
             asleep = time.monotonic()
             got = signal.sigtimedwait(_SIGNALS, self._nap(asleep)) if code is None else None
-            if got is not None and got.si_signo != signal.SIGCHLD:
+            # CPython hands out an unset siginfo where a wait was interrupted (SIGSTOP, SIGCONT) past its timeout.
+            if got is not None and got.si_signo in _ENDING:
                 code = 0
         if self.child is not None:
             self._part(self.child)
@@ -144,13 +148,14 @@ class Template:
 
     def _lost(self, child: Child, reason: str) -> None:
         _kill_group(child.pid)  # whatever the server had started
-        reading = self.pulse.read()
-        self._announce(child, reading, time.monotonic())
+        now, reading = time.monotonic(), self.pulse.read()
+        self._announce(child, reading, now)
         self.tell("lost", pid=child.pid, generation=child.generation, reason=reason, running=reading.running)
-        # A call that kills its server is the call's fault; a server that dies idle is sick by itself.
-        self.streak = 0 if reading.running else self.streak + 1
+        # A call that kills its server is the call's fault; a server that soon dies idle is sick by itself.
+        sick = not reading.running and now - child.since < STEADY_S
+        self.streak = self.streak + 1 if sick else 0
         self.child = None
-        self.start_at = time.monotonic() + BACKOFF_S[min(self.streak, len(BACKOFF_S) - 1)]
+        self.start_at = now + BACKOFF_S[min(self.streak, len(BACKOFF_S) - 1)]
 
     def _part(self, child: Child) -> None:
         """Have the server close its engine; kill it if it takes too long."""
@@ -200,6 +205,8 @@ def main() -> int:
     args = _arguments()
     die_with(args.parent)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold prompts and keys
+    with suppress(OSError):
+        OOM_SCORE.write_text("500")  # where memory runs out, a worker goes before the gateway does
     tell = _taken_stdout()
     order: Order | None = None
     try:
@@ -207,7 +214,7 @@ def main() -> int:
         module = cast("Module", importlib.import_module(order.engine))
         prepared = module.prepare(order.spec)
         listener = listen(order.socket)
-    except Exception as error:  # noqa: BLE001 - whatever an engine's imports raise, the operator is told
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an engine's imports raise, the operator is told
         tell("failed", message=said(error, order.spec if order else None))
         return UNFIT
     gc.collect()
@@ -244,10 +251,12 @@ def die_with(parent: int) -> None:
 
 def said(error: BaseException, spec: Any) -> str:
     """One line about an engine that cannot start, with the spec's secrets taken out."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     text = error.message if isinstance(error, TidegateError) else f"{type(error).__name__}: {error}"
     for secret in _secrets(spec):
         text = text.replace(secret, "***")
-    return " ".join(text.split())[:500]
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))[:500]
 
 
 def _serve(template: Template, generation: int, parent: int) -> NoReturn:
@@ -286,7 +295,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="gateway.worker.host")
     parser.add_argument("--engine", required=True, help="dotted name of the engine's module")
     parser.add_argument("--socket", required=True, type=Path)
-    parser.add_argument("--limit", type=int, default=64, help="calls that run at once")
+    fit = range(1, BEGUN // 2)  # what runs must be remembered as begun
+    parser.add_argument("--limit", type=int, default=64, choices=fit, metavar="N", help="calls that run at once")
     parser.add_argument("--queue", type=int, default=1024, help="calls that may wait")
     parser.add_argument("--generation", type=int, default=0, help="number of the last server before this template")
     parser.add_argument("--parent", type=int, default=0, help="pid to die with")

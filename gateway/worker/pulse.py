@@ -15,7 +15,7 @@ STUBBORN_S = 1.0  # and one that merely will not be cancelled this much
 SILENT_S = 1.5  # an idle loop may not be silent for longer
 OPEN_S = 180.0  # an engine may take this long to open
 
-BEGUN = 1024  # so many calls are remembered as begun
+BEGUN = 4096  # so many calls are remembered as begun
 
 _BEAT, _DUE, _READY, _RUNNING, _COUNT = range(5)
 _WORDS = 8
@@ -53,6 +53,7 @@ class Pulse:
         self._page = mmap.mmap(-1, _SIZE)
         self._words = memoryview(self._page)[: 8 * _WORDS].cast("d")
         self._begun = memoryview(self._page)[8 * _WORDS : _NOTE].cast("q")
+        self._running: set[int] = set()  # the server's own, not shared
 
     def read(self) -> Reading:
         words = self._words
@@ -78,10 +79,16 @@ class Pulse:
         self._words[_RUNNING] = running
 
     def begin(self, id_: int) -> None:
-        """The engine is about to begin this call."""
+        """The engine is about to begin this call. It is remembered until it ended and many others were begun."""
         count = int(self._words[_COUNT])
+        while self._begun[count % BEGUN] in self._running:
+            count += 1
         self._begun[count % BEGUN] = id_
         self._words[_COUNT] = count + 1
+        self._running.add(id_)
+
+    def end(self, id_: int) -> None:
+        self._running.discard(id_)
 
     def has_begun(self, id_: int) -> bool:
         return id_ in self._begun

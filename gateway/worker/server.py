@@ -16,11 +16,13 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, assert_never, cast
 
 from gateway.errors import WorkerBusy, WorkerLost, WorkerTimeout
 from gateway.worker.frames import (
     PING,
+    Answered,
+    Asked,
     Call,
     Cancel,
     Credit,
@@ -30,9 +32,9 @@ from gateway.worker.frames import (
     Garbled,
     Hello,
     Item,
-    Message,
     Result,
     Stream,
+    asked,
     encode,
 )
 from gateway.worker.pulse import BEAT_S, STUBBORN_S, Pulse
@@ -86,9 +88,11 @@ async def serve(opening: AbstractAsyncContextManager[Engine], seat: Seat) -> Non
         desk = Desk(engine, seat)
         beating = asyncio.create_task(_beat(seat.pulse))
         accepting = asyncio.create_task(_accept(seat.listener, lambda: Session(desk)))
-        await stop.wait()
-        beating.cancel()
-        accepting.cancel()
+        stopping = asyncio.create_task(stop.wait())
+        # Neither of the other two ends unless it is broken: then the server goes, and another takes its place.
+        await asyncio.wait((stopping, beating, accepting), return_when=asyncio.FIRST_COMPLETED)
+        for task in (stopping, beating, accepting):
+            task.cancel()
         await desk.close()
 
 
@@ -158,7 +162,7 @@ class Session(asyncio.Protocol):
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self._decoder = Decoder()
+        self._decoder: Decoder[Asked] = Decoder(asked)
         self._jobs: dict[int, Job] = {}
         self._transport: asyncio.Transport
 
@@ -185,7 +189,7 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._transport.resume_reading()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Answered) -> None:
         """Raises `Garbled` for what cannot be sent. Silent where the client has gone."""
         frame = encode(message)
         if not self._transport.is_closing():
@@ -194,7 +198,7 @@ class Session(asyncio.Protocol):
     def forget(self, id_: int) -> None:
         self._jobs.pop(id_, None)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Asked) -> None:
         match message:
             case Call(method=method, id=id_) if method == PING:
                 self.send(Result(id_, self.desk.told()))
@@ -207,7 +211,7 @@ class Session(asyncio.Protocol):
                 if (job := self._jobs.get(id_)) is not None:
                     job.grant(more)
             case _:
-                raise Garbled("not a client's message")
+                assert_never(message)
 
     def _admit(self, message: Call | Stream) -> None:
         if message.id in self._jobs:
@@ -239,6 +243,7 @@ class Job:
     async def run(self) -> None:
         """Have the engine do it and answer; an exception, of whatever kind, is an answer too."""
         try:
+            self._desk.seat.pulse.begin(self._ask.id)
             await self._work()
         except asyncio.CancelledError as error:
             if _cancelled():
@@ -247,6 +252,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - SystemExit in one call must not end its neighbours
             self.fail(error)
         finally:
+            self._desk.seat.pulse.end(self._ask.id)
             self._session.forget(self._ask.id)
 
     def fail(self, error: BaseException) -> None:
@@ -296,7 +302,6 @@ class Job:
         if left <= 0:
             raise WorkerTimeout("no answer in time")
         # Accounted for only now: a call that waited behind one that holds the loop is not the one that holds it.
-        self._desk.seat.pulse.begin(self._ask.id)
         self._desk.expect(self, due)
         try:
             async with asyncio.timeout(left) as timer:
@@ -327,10 +332,9 @@ async def _accept(listener: socket.socket, session: Callable[[], Session]) -> No
     while True:
         try:
             connection, _ = await loop.sock_accept(listener)
+            await loop.connect_accepted_socket(session, connection)
         except OSError:  # no file descriptor left, or the client has gone already
             await asyncio.sleep(BEAT_S)
-        else:
-            await loop.connect_accepted_socket(session, connection)
 
 
 def _cancelled() -> bool:

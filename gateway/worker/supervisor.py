@@ -161,7 +161,10 @@ class Keeper:
             self._say("worker.started", **told)
 
     def _say(self, event: str, **fields: Any) -> None:
-        self._on_event(self.host.name, event, fields)
+        try:
+            self._on_event(self.host.name, event, fields)
+        except Exception as error:  # noqa: BLE001 - a worker must not go down with whoever writes down its events
+            sys.stderr.write(f"worker {self.host.name}: {event} was not recorded: {type(error).__name__}\n")
 
 
 def _environment(added: Mapping[str, str]) -> dict[str, str]:

@@ -75,10 +75,17 @@ def test_the_next_server_knows_what_was_begun(ids: list[int]) -> None:
     assert not pulse.has_begun(max(ids) + 1)
 
 
-def test_only_so_many_are_remembered() -> None:
+def test_what_is_running_is_remembered_and_what_ended_long_ago_is_not() -> None:
     pulse = Pulse()
-    for id_ in range(1, BEGUN + 2):
+    pulse.begin(1)
+    for id_ in range(2, BEGUN + 3):
         pulse.begin(id_)
+        pulse.end(id_)
+    assert pulse.has_begun(1)
+    assert not pulse.has_begun(2)
+    assert pulse.has_begun(BEGUN + 2)
+    pulse.end(1)
+    for id_ in range(BEGUN + 3, 2 * BEGUN + 3):
+        pulse.begin(id_)
+        pulse.end(id_)
     assert not pulse.has_begun(1)
-    assert pulse.has_begun(2)
-    assert pulse.has_begun(BEGUN + 1)

@@ -38,6 +38,7 @@ async def test_a_worker_that_started_is_told_once(start: Start) -> None:
     ("spec", "reason"),
     [
         ({"prepare": "raise", "api_key": "sk-very-secret"}, "ValueError: no such guard; key was ***"),
+        ({"prepare": "exit"}, "SystemExit: no such ?[2Jmodel"),
         ({"open": "raise"}, "ValueError: no such encoder"),
     ],
 )
@@ -130,6 +131,19 @@ async def test_several_hosts_are_ready_together(folder: Path, host: Make) -> Non
         for one in hosts:
             async with Client(one.socket, name=one.name) as client:
                 assert await client.call("echo", one.name, deadline_s=1) == one.name
+
+
+async def test_a_worker_does_not_go_down_with_whoever_records_its_events(
+    host: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("disk full")
+
+    async with Supervisor([host()], full) as supervisor:
+        await supervisor.ready(30)
+        async with Client(host().socket, name="echo") as client:
+            assert await client.call("echo", 1, deadline_s=5) == 1
+    assert "worker echo: worker.started was not recorded: OSError" in capsys.readouterr().err
 
 
 async def test_a_spec_that_is_no_json_is_refused_before_anything_starts(host: Make) -> None:

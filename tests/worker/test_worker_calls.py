@@ -171,6 +171,21 @@ async def test_a_payload_that_is_no_json_never_leaves(worker: Worker) -> None:
     assert await worker.client.call("echo", 1, deadline_s=5) == 1
 
 
+@pytest.mark.parametrize("deadline_s", [float("inf"), float("nan"), 10])
+async def test_a_deadline_need_not_be_finite(worker: Worker, deadline_s: float) -> None:
+    assert await worker.client.call("echo", 1, deadline_s=deadline_s) == 1
+    assert [n async for n in worker.client.stream("any", {"count": 2}, deadline_s=deadline_s)] == [0, 1]
+
+
+async def test_a_deadline_that_has_passed_begins_nothing(worker: Worker, folder: Path) -> None:
+    await worker.client.ready(5)
+    for deadline_s in (0, -1):
+        with pytest.raises(WorkerTimeout):
+            await worker.client.call("noted", str(folder / "mark"), deadline_s=deadline_s)
+    assert await worker.client.call("echo", 1, deadline_s=5) == 1
+    assert not (folder / "mark").exists()
+
+
 async def test_an_unknown_method_is_a_fault(worker: Worker) -> None:
     with pytest.raises(WorkerFault, match="AttributeError"):
         await worker.client.call("nonsense", None, deadline_s=5)
@@ -209,7 +224,7 @@ async def test_two_calls_of_one_number_end_the_connection(worker: Worker) -> Non
 
 
 async def test_half_a_frame_waits_for_its_other_half(worker: Worker) -> None:
-    def halves() -> list[frames.Message]:
+    def halves() -> list[frames.Answered]:
         with socket.socket(socket.AF_UNIX) as peer:
             peer.connect(str(worker.host.socket))
             peer.settimeout(10)
@@ -217,8 +232,8 @@ async def test_half_a_frame_waits_for_its_other_half(worker: Worker) -> None:
             peer.sendall(call[:9])
             time.sleep(0.1)
             peer.sendall(call[9:])
-            got: list[frames.Message] = []
-            decoder = frames.Decoder()
+            got: list[frames.Answered] = []
+            decoder: frames.Decoder[frames.Answered] = frames.Decoder(frames.answered)
             while len(got) < 2:
                 got += decoder.feed(peer.recv(4096))
             return got

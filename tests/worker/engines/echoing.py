@@ -21,6 +21,8 @@ def prepare(spec: dict[str, Any]) -> object:
     print("printed while preparing")  # noqa: T201 - engines print
     if spec.get("prepare") == "raise":
         raise ValueError(f"no such guard; key was {spec['api_key']}")
+    if spec.get("prepare") == "exit":
+        sys.exit("no such\n\x1b[2Jmodel")
     time.sleep(spec.get("prepare_s", 0))
     return {"pid": os.getpid()}
 
