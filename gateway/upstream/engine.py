@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import (
+    ConfigError,
     NotSupported,
+    Problem,
     TidegateError,
     UpstreamBroken,
     UpstreamError,
@@ -42,8 +44,11 @@ UNSENT = frozenset({"model", "metadata", "store"})
 """Said to the gateway or kept by OpenAI alone; they change nothing of an answer."""
 
 
-def prepare(spec: Json) -> Any:  # noqa: ARG001 - the harness's word
-    """Import litellm with everything off that phones home, logs, retries, follows or downloads."""
+def prepare(spec: Json) -> Any:
+    """Import litellm with everything off that phones home, logs, retries, follows or downloads.
+
+    Raises ConfigError where a model's provider is none of litellm's.
+    """
     os.environ |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "MAX_IMAGE_URL_DOWNLOAD_SIZE_MB": "0", "DO_NOT_TRACK": "1"}
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         os.environ.pop(name, None)
@@ -57,7 +62,20 @@ def prepare(spec: Json) -> Any:  # noqa: ARG001 - the harness's word
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # its records can hold prompts
     _ask_once()
+    _check_providers(litellm, spec)
     return litellm
+
+
+def _check_providers(litellm: Any, spec: Json) -> None:
+    problems = []
+    for name, one in spec["upstreams"].items():
+        try:
+            litellm.get_llm_provider(model=one["model"])
+        except litellm.exceptions.BadRequestError:
+            message = f"upstream '{name}': litellm knows no provider for '{one['model']}'; write provider/model"
+            problems.append(Problem("upstreams", 1, message))
+    if problems:
+        raise ConfigError(problems)
 
 
 def _ask_once() -> None:

@@ -423,5 +423,21 @@ async def test_the_gateways_side_needs_no_litellm() -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+async def test_a_model_of_no_provider_is_refused_before_anything_is_served() -> None:
+    upstreams = [_named("good", "anthropic/claude-sonnet-4-5", ""), _named("odd", "nobody/model-1", "")]
+    script = (
+        "import json, sys; from gateway.errors import ConfigError; from gateway.upstream import engine\n"
+        "try: engine.prepare(json.load(sys.stdin))\n"
+        "except ConfigError as error: print(error)"
+    )
+    command = [sys.executable, "-c", script]
+    done = await asyncio.to_thread(
+        subprocess.run, command, input=json.dumps(spec(upstreams)), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == (
+        "upstreams:1: upstream 'odd': litellm knows no provider for 'nobody/model-1'; write provider/model\n"
+    )
+
+
 async def test_a_configuration_without_litellm_starts_no_worker() -> None:
     assert spec([]) is None
