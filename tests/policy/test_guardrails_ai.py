@@ -133,6 +133,13 @@ async def test_odd_text_is_judged_like_any_other(rail: Rail, text: str) -> None:
     assert applied(text + "refund", verdict.edits) == text + "voucher"
 
 
+async def test_a_folded_guard_judges_what_disguised_text_reads(rail: Rail) -> None:
+    hidden = ["some inve\u200bstment adv\u0456ce", "c29tZSBpbnZlc3RtZW50IGFkdmljZSBwbGVhc2U=", "Всё хорошо, спасибо"]
+    verdicts = await judged(rail("guards/topics.yaml", "block"), *hidden)
+    assert [v.action for v in verdicts] == [Action.BLOCK, Action.BLOCK, Action.ALLOW]
+    assert [v.action for v in await judged(rail("own.yaml", "redact"), "a ref\u200bund")] == [Action.ALLOW]
+
+
 async def test_a_megabyte_is_judged(rail: Rail) -> None:
     text = "The quick brown fox jumps over the lazy dog.\n" * 23_000
     verdicts = await judged(rail("guards/network.yaml", "redact"), text, text + "http://wiki.corp.example.com")

@@ -12,13 +12,14 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 
 from gateway.errors import ConfigError, Problem, WorkerFault
+from gateway.policy.normalise.view import Normaliser
 
 Json = Any
 
@@ -54,12 +55,14 @@ async def open(spec: Json, prepared: dict[str, Any]) -> AsyncIterator[Engine]:  
 @dataclass(frozen=True, slots=True)
 class Engine:
     rails: dict[str, Any]
+    normaliser: Normaliser = field(default_factory=Normaliser)
 
     async def call(self, method: str, payload: Json) -> Json:
         """`inspect` takes `{"config", "direction", "texts", "question"}`, gives `{"verdicts": [...]}`.
 
         A verdict is `{"pass", "text", "rules", "fault"}`: `text` what a rail rewrote it to, else null; `rules` the flow
-        that blocked; `fault` not empty where a rail broke.
+        that blocked; `fault` not empty where a rail broke. Input is judged as it stands, folded, and in each of its
+        decoded runs; output as it stands, since that is what would run.
         """
         if method != "inspect":
             raise WorkerFault(f"nemo: no method {method!r}")
@@ -70,8 +73,14 @@ class Engine:
         return {"verdicts": [asked[text].result() for text in payload["texts"]]}
 
     async def _placed(self, places: asyncio.Semaphore, payload: Json, text: str) -> Json:
+        key, direction, question = payload["config"], payload["direction"], payload.get("question", "")
         async with places:
-            return await self.verdict(payload["config"], payload["direction"], text, payload.get("question", ""))
+            verdict = await self.verdict(key, direction, text, question)
+            for view in self.normaliser.views(text) if direction == "input" and verdict["pass"] else ():
+                verdict = await self.verdict(key, direction, view.text)
+                if not verdict["pass"]:
+                    return verdict | {"text": None}  # what a disguise hides cannot be rewritten in it
+            return verdict
 
     async def verdict(self, key: str, direction: str, text: str, question: str = "") -> Json:
         from nemoguardrails.rails.llm.options import RailType  # noqa: PLC0415 - heavy, and only in this worker

@@ -10,16 +10,18 @@ import asyncio
 import logging
 import os
 import re
+import sys
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.errors import WorkerFault
 from gateway.policy.engines import recognisers
 from gateway.policy.engines.recognisers import Recogniser, Span
 from gateway.policy.entities import ENTITIES
+from gateway.policy.normalise.view import Normaliser
 
 Json = Any
 
@@ -81,6 +83,7 @@ def prepare(spec: Json) -> dict[str, Kind]:
     """What finds each of `{"entities": [...]}`; names are those of `ENTITIES`."""
     os.environ["REGEX_TIMEOUT_SECONDS"] = "3600"  # Presidio skips a pattern that times out; we would rather be killed
     _quieten()
+    _without_models()
     return {entity: _kind(entity) for entity in sorted(set(spec["entities"]) & set(ENTITIES))}
 
 
@@ -122,24 +125,35 @@ class Engine:
 
     kinds: dict[str, Kind]
     window: int = 16_000
+    normaliser: Normaliser = field(default_factory=Normaliser)
 
     async def call(self, method: str, payload: Json) -> Json:
         """`inspect` takes `{"entities", "score", "texts"}`, gives `{"spans": [[[start, end, entity, score], …], …]}`.
 
-        Offsets are code points; the spans of a text are in order and do not overlap.
+        Offsets are code points of the text as it stands; its spans are in order and do not overlap. A text is looked
+        at as it stands, folded, and in each of its decoded runs.
         """
         if method != "inspect":
             raise WorkerFault(f"pii: no method {method!r}")
         entities, score = payload["entities"], payload["score"]
         return {"spans": [await self.spans(text, entities, score) for text in payload["texts"]]}
 
-    async def spans(self, text: str, entities: Iterable[str], score: float) -> list[list[Any]]:
+    async def spans(self, text: str, entities: Sequence[str], score: float) -> list[list[Any]]:
+        found = await self._found(text, entities, score)
+        for view in self.normaliser.views(text):
+            if seen := await self._found(view.text, entities, score):
+                raw = view.spans()
+                mapped = ((Span(raw[s.start][0], raw[s.end - 1][1], s.score), entity) for s, entity in seen)
+                found += [(s, entity) for s, entity in mapped if s.end >= view.least]
+        return [[s.start, s.end, entity, round(s.score, 2)] for s, entity in _disjoint(found)]
+
+    async def _found(self, text: str, entities: Sequence[str], score: float) -> list[tuple[Span, str]]:
         found: list[tuple[Span, str]] = []
         for begin in range(0, len(text), self.window):
             for entity in entities:
                 found += ((s, entity) for s in self._within(text, begin, self.kinds[entity]) if s.score >= score)
             await asyncio.sleep(0)  # other callers' texts, and the harness's own business, before the next window
-        return [[s.start, s.end, entity, round(s.score, 2)] for s, entity in _disjoint(found)]
+        return found
 
     def _within(self, text: str, begin: int, kind: Kind) -> Iterator[Span]:
         lead = max(0, begin - _BEFORE - 1)
@@ -196,6 +210,12 @@ def _presidio(entity: str) -> Any:
             if recogniser.supported_entities == [entity]:
                 return recogniser
     raise LookupError(f"no recogniser for {entity}")
+
+
+def _without_models() -> None:
+    """Presidio imports torch and its friends where they are installed, for engines that are not used here."""
+    for name in ("torch", "transformers", "stanza", "gliner"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None is how the import system says "not there"
 
 
 def _quieten() -> None:

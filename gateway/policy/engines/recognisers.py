@@ -60,29 +60,35 @@ def cards(text: str) -> Iterator[Span]:
         digits = "".join(text[i] for i in places)
         gaps = {i: text[places[i] - 1] for i in range(1, len(places)) if places[i] - places[i - 1] > 1}
         gaps[len(places)] = ""
-        begin = 0
+        begin = after = 0  # after the card before
         while begin <= len(digits) - 12:
-            length, score = _card(digits, begin, gaps)
+            length, score = _card(digits, begin, gaps, fresh=begin == after)
             if length:
+                after = begin + length
                 yield Span(places[begin], places[begin + length - 1] + 1, score)
             begin = min(gap for gap in gaps if gap >= begin + max(1, length))
 
 
-def _card(digits: str, begin: int, gaps: dict[int, str]) -> tuple[int, float]:
-    """Length and score of the card number at `begin`, 0 if there is none. It ends where a group of digits does."""
+def _card(digits: str, begin: int, gaps: dict[int, str], *, fresh: bool) -> tuple[int, float]:
+    """Length and score of the card number at `begin`, 0 if there is none. It ends where a group of digits does.
+
+    `fresh` is false where groups of digits stand before it that are no card's.
+    """
     lengths = next((lengths for issuer, lengths in _ISSUERS if issuer.match(digits, begin)), ())
-    fitting = [n for n in lengths if _grouped(begin, begin + n, gaps) and len(set(digits[begin : begin + n])) > 1]
+    fitting = [n for n in lengths if _fits(begin, begin + n, gaps, fresh) and len(set(digits[begin : begin + n])) > 1]
     valid = [n for n in fitting if _luhn(digits[begin : begin + n])]
     if valid:
         return valid[0], SURE
     return (16, WEAK) if 16 in fitting else (0, 0.0)
 
 
-def _grouped(begin: int, end: int, gaps: dict[int, str]) -> bool:
+def _fits(begin: int, end: int, gaps: dict[int, str], fresh: bool) -> bool:
     """Whether the digits from `begin` to `end` are one group, or groups of four to six with the same thing between."""
     inner = [gap for gap in gaps if begin < gap < end]
+    between = {gaps[gap] for gap in inner}
     sizes = [b - a for a, b in pairwise([begin, *inner])]
-    return end in gaps and len({gaps[gap] for gap in inner}) < 2 and all(4 <= size <= 6 for size in sizes)
+    apart = fresh or not inner or gaps[begin] not in between
+    return end in gaps and apart and len(between) < 2 and all(4 <= size <= 6 for size in sizes)
 
 
 def _luhn(digits: str) -> bool:
@@ -162,7 +168,7 @@ _TRAILING = ".,;:!?*_~"
 def urls(text: str) -> Iterator[Span]:
     for match in _URL.finditer(text):
         end = match.start() + len(match[0].rstrip(_TRAILING))
-        yield Span(match.start(), end, LIKELY)
+        yield Span(match.start(), end, SURE)  # and so better than an address inside it
     if "." in text:
         for match in _HOST.finditer(text):
             yield Span(match.start(), match.start() + len(match[0].rstrip(_TRAILING)), FAIR)
@@ -226,7 +232,8 @@ def _phone(match: re.Match[str]) -> float:
     number = match[0][: match.start("extension") - match.start()] if extension else match[0]
     size = sum(map(str.isdigit, number))
     grouped = size < len(number)
-    if not (6 if grouped else 7) <= size <= 15 or _NO_PHONE.fullmatch(number):
+    same = len(set(filter(str.isdigit, number))) < 2
+    if same or not (6 if grouped else 7) <= size <= 15 or _NO_PHONE.fullmatch(number):
         return 0.0
     if size >= 7 and (country or area or (extension and grouped) or _LIKE_NORTH_AMERICAN.fullmatch(number)):
         return LIKELY
@@ -253,7 +260,7 @@ def ssns(text: str) -> Iterator[Span]:
 # Addresses of machines. What is too short to be told from a version, a slice or a C++ name is left alone.
 _IPV4 = r"(?:\d{1,3}\.){3}\d{1,3}"
 _IP = re.compile(
-    rf"(?<![\w.:]){_IPV4}(?:/\d{{1,2}})?(?![\w:]|\.\d)"
+    rf"(?<![\w.:]){_IPV4}(?:/\d{{1,2}})?(?!\w|\.\d)"
     rf"|(?<![\w:.])(?=[0-9a-f]{{0,4}}:)[0-9a-f:]{{2,39}}(?:(?<=:){_IPV4})?(?:%\w{{1,15}})?(?:/\d{{1,3}})?(?![\w:]|\.\d)",
     re.IGNORECASE,
 )

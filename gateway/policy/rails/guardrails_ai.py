@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from gateway.config import document, wording
+from gateway.config.document import Document
 from gateway.config.policy import Frozen, GuardrailsSpec, PolicySpec
 from gateway.errors import ConfigError, Problem
 from gateway.policy.rail import Caller, Subject, Tools, Unit
@@ -36,8 +37,13 @@ class ValidatorSpec(Frozen):
 
 
 class GuardFile(Frozen):
-    """`policies/guards/*.yaml` as written."""
+    """`policies/guards/*.yaml` as written.
 
+    `folded` judges what a text reads once its disguises are off as well: for validators that forbid, not for those
+    that demand.
+    """
+
+    folded: bool = False
     validators: Annotated[tuple[ValidatorSpec, ...], Field(min_length=1)]
 
 
@@ -86,15 +92,19 @@ def spec(policies: Iterable[PolicySpec], folder: Path) -> Json | None:
 
 def _guard(file: Path, problems: list[Problem]) -> Json:
     written = document.read(file)
-    validators: tuple[ValidatorSpec, ...] = ()
     if not written.problems:
         try:
-            validators = GuardFile.model_validate(written.value).validators
+            return _json(written, GuardFile.model_validate(written.value))
         except ValidationError as found:
             wording.refuse(written, found, GuardFile)
     problems += written.problems
-    lines = [written.line(("validators", n)) for n in range(len(validators))]
+    return None
+
+
+def _json(written: Document, guard: GuardFile) -> Json:
+    lines = [written.line(("validators", n)) for n in range(len(guard.validators))]
     return {
-        "file": str(file),
-        "validators": [{**v.model_dump(), "line": line} for v, line in zip(validators, lines, strict=True)],
+        "file": written.file,
+        "folded": guard.folded,
+        "validators": [{**v.model_dump(), "line": line} for v, line in zip(guard.validators, lines, strict=True)],
     }
