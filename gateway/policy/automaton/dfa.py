@@ -3,6 +3,9 @@
 A *thread* is a place where a match may have begun; its `State` says what may still become of it. A `Config` is all
 the threads of a text, earliest first, and a `Move` is what one more character makes of them. Moves are remembered:
 following a text costs one look-up a character, however many rules there are.
+
+Most threads die young: at the second letter of a word that only begins like a key. So a configuration knows how many
+characters ago a young thread began, and only of old ones must the scanner keep where that was.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field
 from gateway.policy.automaton.nfa import Kind, Nfa
 
 REMEMBERED = 50_000  # moves and steps; then memory is given back and learning starts over
+YOUNG = 4  # characters
 CROWD = 8  # threads; larger configurations are hardly ever met twice
 Rules = frozenset[int]
 Hits = tuple[tuple[int, int], ...]  # (thread, rule)
@@ -43,10 +47,15 @@ class Step:
 
 @dataclass(slots=True, eq=False)
 class Config:
-    """Threads, earliest first. `plain` are the moves that leave every thread in its place and end no match."""
+    """Threads, earliest first; `ages` says how many characters ago each began, 0 if it is `old`.
+
+    `plain` are the moves that end no match and leave the old threads as they are.
+    """
 
     states: tuple[State, ...]
+    ages: tuple[int, ...]
     before: Kind
+    old: int
     plain: dict[str, Config] = field(default_factory=dict)
     moves: dict[str, Move] = field(default_factory=dict)
     letters: dict[int, Move] = field(default_factory=dict)
@@ -56,13 +65,15 @@ class Config:
 class Move:
     """What a character does. Threads are numbered as they stood; the one that begins with the character comes last.
 
-    `ended` matched just before the character, `done` match with it. `kept` are the threads of `target`, in order.
+    `ended` matched just before the character, `done` match with it. `kept` are the old threads of `target`, in order;
+    `born` says whether the new thread lives on.
     """
 
     target: Config
     kept: tuple[int, ...]
     ended: Hits
     done: Hits
+    born: bool
     plain: bool
 
 
@@ -70,12 +81,12 @@ class Move:
 class Dfa:
     nfa: Nfa
     states: dict[tuple[tuple[int, ...], Kind], State] = field(default_factory=dict)
-    configs: dict[tuple[tuple[State, ...], Kind], Config] = field(default_factory=dict)
+    configs: dict[tuple[tuple[State, ...], tuple[int, ...], Kind], Config] = field(default_factory=dict)
     remembered: int = 0
 
     def begin(self) -> Config:
         """No thread yet, at the beginning of a text."""
-        return self._config((), Kind.EDGE)
+        return self._config((), (), Kind.EDGE)
 
     def move(self, config: Config, char: str) -> Move:
         """What `char` makes of `config`; remembered in it, unless it holds a crowd."""
@@ -113,10 +124,12 @@ class Dfa:
             covered |= fresh
             if state.cores:
                 kept.setdefault(state, index)
-        where = tuple(kept.values())
-        target = self._config(tuple(kept), kind)
-        plain = not ended and not done and where == tuple(range(len(config.states)))
-        return Move(target, where, ended, tuple(done), plain)
+        born = len(config.states) in kept.values()
+        ages = (*(age + 1 if 0 < age < YOUNG else 0 for age in config.ages), 1)
+        target = self._config(tuple(kept), tuple(ages[index] for index in kept.values()), kind)
+        old = tuple(kept.values())[: target.old]
+        plain = not ended and not done and old == tuple(range(config.old))
+        return Move(target, old, ended, tuple(done), born, plain)
 
     def _resolved(self, states: Sequence[State], after: Kind) -> tuple[list[State], Hits]:
         """`states` once it is known what follows: what matches by it, and the threads that are not covered by that."""
@@ -182,13 +195,13 @@ class Dfa:
             self._remember()
         return found
 
-    def _config(self, states: tuple[State, ...], before: Kind) -> Config:
-        if len(states) > CROWD:
-            return Config(states, before)
-        key = states, before
+    def _config(self, states: tuple[State, ...], ages: tuple[int, ...], before: Kind) -> Config:
+        key = states, ages, before
         config = self.configs.get(key)
         if config is None:
-            config = self.configs[key] = Config(states, before)
+            config = Config(states, ages, before, ages.count(0))
+            if len(states) <= CROWD:
+                self.configs[key] = config
         return config
 
     def _remember(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.policy.automaton.dfa import Config, Dfa, Hits, Move
+from gateway.policy.automaton.dfa import YOUNG, Config, Dfa, Hits, Move
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,11 +22,15 @@ class Match:
 
 @dataclass(slots=True)
 class Scanner:
-    """`at` is where the text ends so far; `matches` may still give way to one that begins further left."""
+    """`at` is where the text ends so far; `matches` may still give way to one that begins further left.
+
+    A text is followed by `feed`, a view of one by `step`.
+    """
 
     dfa: Dfa
     at: int = 0
-    starts: tuple[int, ...] = ()  # of the threads of `config`
+    starts: tuple[int, ...] = ()  # of the old threads of `config`
+    recent: tuple[int, ...] | None = None  # where the last characters began; None: one after the other, up to `at`
     matches: list[Match] = field(default_factory=list)
     config: Config = field(init=False)
 
@@ -42,7 +46,7 @@ class Scanner:
                 move = config.moves.get(char) or self.dfa.move(config, char)
                 target = move.target
                 if not move.plain:
-                    self._moved(move, (at, at, at + 1))
+                    self._moved(move, (*self.starts, *[at - age for age in config.ages if age], at), (at, at + 1))
             config = target
         self.config = config
         self.at += len(delta)
@@ -54,13 +58,20 @@ class Scanner:
             move = self.config.moves.get(char) or self.dfa.move(self.config, char)
             target = move.target
             if not move.plain:
-                self._moved(move, (self.at, start, end))
+                self._moved(move, (*self._threads(), start), (self.at, end))
         self.config = target
+        self.recent = (*self._recent(), start)[-YOUNG:]
         self.at = end
+
+    def twin(self) -> Scanner:
+        """Another one that stands where this one does; it goes on by `step`."""
+        other = Scanner(self.dfa, self.at, self.starts, self._recent(), list(self.matches))
+        other.config = self.config
+        return other
 
     def finish(self) -> None:
         """The text ends; the next one begins."""
-        self._note(self.dfa.last(self.config), self.starts, self.at)
+        self._note(self.dfa.last(self.config), self._threads(), self.at)
         self.config, self.starts = self.dfa.begin(), ()
 
     def held(self) -> int:
@@ -69,8 +80,9 @@ class Scanner:
 
     def cut(self, limit: int) -> int:
         """The last offset up to `limit` that no match, present or possible, reaches across."""
-        cut = min(limit, self.starts[0]) if self.starts else limit
-        return crossed(self.matches, cut)
+        if self.config.states:
+            limit = min(limit, self._threads()[0])
+        return crossed(self.matches, limit) if self.matches else limit
 
     def take(self, upto: int) -> list[Match]:
         """The matches before `upto`, which are then forgotten. `upto` is an offset that `cut` gave."""
@@ -78,12 +90,18 @@ class Scanner:
         self.matches = [m for m in self.matches if m.end > upto]
         return taken
 
-    def _moved(self, move: Move, place: tuple[int, int, int]) -> None:
-        before, start, end = place
-        threads = (*self.starts, start)
-        self._note(move.ended, threads, before)
-        self._note(move.done, threads, end)
+    def _moved(self, move: Move, threads: tuple[int, ...], ends: tuple[int, int]) -> None:
+        """`threads` are all starts, that of the new one last; `ends` where matches end that `ended` and that are `done`."""
+        self._note(move.ended, threads, ends[0])
+        self._note(move.done, threads, ends[1])
         self.starts = tuple([threads[i] for i in move.kept])
+
+    def _threads(self) -> tuple[int, ...]:
+        recent = self._recent()
+        return (*self.starts, *[recent[-age] for age in self.config.ages if age])
+
+    def _recent(self) -> tuple[int, ...]:
+        return tuple(range(self.at - YOUNG, self.at)) if self.recent is None else self.recent
 
     def _note(self, hits: Hits, threads: Sequence[int], end: int) -> None:
         for thread, rule in hits:

@@ -1,8 +1,8 @@
 """The views of a text that still streams, each followed by its own scanner.
 
-What is held, beside what the text itself may still match: from where the folded text may (an escape that is not complete
-may stand for anything), and from where a run may: its symbols are held while the text they carry may be the beginning of
-a match, or may carry the first character of one in bits that are not all there.
+What is held, beside what the text itself may still match: from where the folded text may (an escape that is not
+complete may stand for anything), and from where a run may: its symbols are held while the text they carry may be the
+beginning of a match, or may carry the first character of one in bits that are not all there.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from gateway.policy.automaton.dfa import Config, Dfa
 from gateway.policy.automaton.scanner import Match, Scanner, crossed
+from gateway.policy.normalise.codes import Code
 from gateway.policy.normalise.escapes import OPENERS, spelt
 from gateway.policy.normalise.fold import Fold
-from gateway.policy.normalise.runs import Code, Decoder, Run
+from gateway.policy.normalise.runs import Decoder, Run
 
 LEADS = 0xC2  # from this byte on a byte begins a character of several
 BIRTHS = 10_000  # answers kept
@@ -44,7 +45,7 @@ class Births:
 
     def _born(self, config: Config, char: str) -> bool:
         move = self.dfa.move(config, char)
-        return len(config.states) in move.kept or bool(move.done)
+        return move.born or bool(move.done)
 
 
 @dataclass(slots=True)
@@ -108,14 +109,13 @@ class Folded:
 
     def _fork(self) -> None:
         raw = self.raw
-        self.own = Scanner(raw.dfa, raw.at, raw.starts, list(raw.matches))
-        self.own.config = raw.config
+        self.own = raw.twin()
         self.base = self.escapes.at = raw.at
 
     def _join(self) -> None:
         """Let the text's own scanner go on for both, where both have come to the same."""
         own, raw = self.own, self.raw
-        if own is None or own.config is not raw.config or own.starts or raw.starts or self.tail:
+        if own is None or own.config is not raw.config or raw.config.states or self.tail:
             return
         raw.matches += (match for match in own.matches if match not in raw.matches)
         self.own = None

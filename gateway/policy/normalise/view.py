@@ -13,12 +13,13 @@ from gateway.policy.automaton.matcher import Matcher, matcher
 from gateway.policy.automaton.nfa import built
 from gateway.policy.automaton.scanner import Match
 from gateway.policy.automaton.syntax import parsed
+from gateway.policy.normalise.codes import BASE64, HEX, SELECTORS, TAGS, Code
 from gateway.policy.normalise.escapes import ESCAPE, spelt
 from gateway.policy.normalise.fold import Fold
-from gateway.policy.normalise.runs import BASE64, HEX, SELECTORS, TAGS, Code, Decoder, Run
+from gateway.policy.normalise.runs import Decoder, Run
 
 Span = tuple[int, int]
-_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Normaliser:
     escapes: Matcher = field(default_factory=lambda: matcher([ESCAPE]))
     spelling: Dfa = field(default_factory=lambda: Dfa(built([parsed(ESCAPE)])))
     # Of a printable ASCII text: an escape, or where a run may carry text.
-    suspect: Matcher = field(default_factory=lambda: matcher([ESCAPE, _unseen(), _base64(), _hex()]))
-    starts: Matcher = field(default_factory=lambda: matcher([_base64(), _hex()]))
+    suspect: Matcher = field(default_factory=lambda: matcher([ESCAPE, CONTROL, BASE64.head, HEX.head]))
+    starts: Matcher = field(default_factory=lambda: matcher([BASE64.head, HEX.head]))
 
     def normal(self, text: str) -> Normal:
         views = self.views(text)
@@ -145,7 +146,7 @@ class _Collected:
 
 
 def _promising(code: Code, text: str, head: int) -> bool:
-    """Whether a run that begins at `head` carries four bytes of text, or another may begin within; most words do not."""
+    """Whether a run that begins at `head` carries four bytes of text, or one may begin within; most words do not."""
     symbols = text[head : head + code.enough]
     data = code.decode(symbols)
     try:
@@ -180,37 +181,3 @@ def _line_before(text: str, start: int, since: int) -> int | None:
     if start <= since or text[start - 1] != "\n":
         return None
     return start - 2 if text[start - 2 : start - 1] == "\r" else start - 1
-
-
-def _unseen() -> str:
-    return r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-
-
-def _symbols(test: Callable[[int], bool]) -> str:
-    found = "".join(symbol for value, symbol in enumerate(_BASE64) if test(value))
-    return "[" + found.replace("+", "+-").replace("/", "/_").replace("+-", "+\\-") + "]"
-
-
-def _base64() -> str:
-    """Six symbols that may be the first of a run: of four bytes, each printable, a line end or part of UTF-8."""
-    plain = _symbols(lambda v: v in {2, 3} or 8 <= v < 32)
-    lead = _symbols(lambda v: 48 <= v < 62)
-    either = _symbols(lambda v: v in {2, 3} or 8 <= v < 32 or 48 <= v < 62)
-    trail = _symbols(lambda v: 32 <= v < 48)
-    some = _symbols(lambda _: True)
-    second_plain = _symbols(lambda v: v & 15 in {0, 2, 3, 4, 5, 6, 7})
-    second_lead = _symbols(lambda v: v & 15 >= 12)
-    second_trail = _symbols(lambda v: 8 <= v & 15 < 12)
-    third_plain, third_trail, third_lead = (_symbols(lambda v, k=k: v & 3 in k) for k in ({0, 1}, {2}, {3}))
-    heads = (
-        f"{plain}{second_plain}{third_plain}{some}{either}",
-        f"{plain}{second_plain}{third_lead}{some}{trail}",
-        f"{plain}{second_lead}{third_trail}{some}{{2}}",
-        f"{lead}{second_trail}{some}{{3}}",
-    )
-    return rf"(?:^|[^A-Za-z0-9])(?:{'|'.join(heads)}){some}"
-
-
-def _hex() -> str:
-    """Eight digits that may be the first of a run: four bytes as above."""
-    return r"(?:^|[^0-9A-Za-z]|0[xX])(?:0[9aAdD]|[2-9A-Fa-f][0-9A-Fa-f]){4}"

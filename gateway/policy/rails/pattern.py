@@ -21,7 +21,7 @@ from gateway.policy.automaton.matcher import Matcher, compiled, matcher
 from gateway.policy.automaton.nfa import Kind, TooLarge, built
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.automaton.syntax import longest, parsed
-from gateway.policy.normalise.runs import CODES
+from gateway.policy.normalise.codes import CODES
 from gateway.policy.normalise.track import Births, Carried, Folded
 from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
