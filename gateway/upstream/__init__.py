@@ -38,7 +38,7 @@ class Reply:
 
 
 class Upstream(Protocol):
-    """`send` opens a reply and closes it on exit; raises `UpstreamUnreachable`, `UpstreamTimeout` or `NotSupported`."""
+    """`send` opens a reply and closes it on exit; raises `UpstreamError`, or `NotSupported` for what it cannot do."""
 
     name: str
 
