@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import record
@@ -13,41 +13,50 @@ from gateway.exchange import Exchange
 from gateway.observe.cost import Prices, Tariff
 from gateway.observe.log import Log
 from gateway.observe.metrics import Metrics
-from gateway.pipeline import Answer
+from gateway.pipeline.run import Answer
 from gateway.routing import Target
 from gateway.scoring.sampler import Sample, Sampler
 
 
 @dataclass(slots=True)
 class Ledger:
-    """`pipeline.Ledger`, for real. `sample` is the share of answers that are scored."""
+    """`pipeline.run.Ledger`, for real. `sample` is the share of answers that are scored."""
 
     log: Log
     metrics: Metrics
     prices: Prices
     sampler: Sampler | None = None
     sample: float = 0.0
+    going: set[str] = field(default_factory=set)
 
     def started(self, exchange: Exchange) -> None:
+        self.going.add(exchange.id)
+        self.metrics.in_flight = len(self.going)
         self.log.emit("exchange.started", **record.started(exchange))
 
     def answered(self, exchange: Exchange, target: Target, answer: Answer) -> None:
+        """Price the exchange; where it came to its end, have its answer scored."""
         spec = target.spec
         model = spec.model if spec.kind == "litellm" else exchange.answered or exchange.model
         exchange.cost = self.prices.cost(
             exchange.usage, model=model, upstream=spec.name, busy_s=exchange.timing.upstream
         )
-        if self.sampler and answer.text and random.random() < self.sample:  # noqa: S311 - a sample, not a secret
+        if self.sampler and exchange.outcome == "completed" and answer.text and self._chosen():
             where = exchange.route, exchange.upstream
             self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text))
 
+    def _chosen(self) -> bool:
+        return random.random() < self.sample  # noqa: S311 - a sample, not a secret
+
     def completed(self, exchange: Exchange) -> None:
+        self.going.discard(exchange.id)
+        self.metrics.in_flight = len(self.going)
         fields = record.completed(exchange)
         self.log.emit("exchange.completed", **fields)
         self.metrics.observe(fields)
 
     def scored(self, sample: Sample, scores: Mapping[str, Any], seconds: float) -> None:
-        """`sampling.Recorded`: what the scorer said of one answer."""
+        """`sampler.Recorded`: what the scorer said of one answer."""
         values = {metric: scores[metric] for metric in ("relevance", "groundedness") if scores.get(metric) is not None}
         parts = {"groundedness": [s["support"] for s in scores["sentences"]]} if "groundedness" in values else {}
         self.log.emit(

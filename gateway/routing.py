@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -51,31 +51,31 @@ class Routes:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A reply, who gave it, and who was asked before."""
+    """A reply, and who gave it."""
 
     target: Target
     reply: Reply
-    tried: tuple[str, ...]
 
 
 @asynccontextmanager
-async def asked(targets: Sequence[tuple[Target, Ask]]) -> AsyncGenerator[Answered, None]:
+async def asked(
+    targets: Sequence[Target], ask: Callable[[Target], Ask], tried: list[str]
+) -> AsyncGenerator[Answered, None]:
     """The first reply that is worth having, or the last one; only before its first byte is another upstream asked.
 
-    Raises the last upstream's error where none answered at all.
+    Names of those asked go to `tried`. Raises the last upstream's error where none answered at all.
     """
-    tried: list[str] = []
     failure: UpstreamError = UpstreamUnavailable("No upstream is configured for this model.")
-    for place, (target, ask) in enumerate(targets, 1):
+    for place, target in enumerate(targets, 1):
         tried.append(target.upstream.name)
         async with AsyncExitStack() as stack:
             try:
-                reply = await stack.enter_async_context(target.upstream.send(ask))
+                reply = await stack.enter_async_context(target.upstream.send(ask(target)))
             except UpstreamError as error:
                 failure = error
                 continue
             if reply.status in RETRYABLE and place < len(targets):
                 continue
-            yield Answered(target, reply, tuple(tried))
+            yield Answered(target, reply)
             return
     raise failure

@@ -1,40 +1,32 @@
 """The streamed half of the path: an upstream's bytes in, the client's bytes out, judged in between.
 
-One async generator, `relayed`, owns the upstream's chunks; decoding, judging, tallying and encoding are plain objects
-it asks in turn. An event leaves when every text in it is clear, in the order it came; one that nobody touched leaves
-as the bytes it came as.
+One async generator, `Relay.relayed`, walks the upstream's chunks; decoding, judging and tallying are plain objects it
+asks in turn. An event leaves when every text in it is clear, in the order it came; one that nobody touched leaves as
+the bytes it came as.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
-from gateway.errors import UpstreamBroken
+from gateway.errors import PolicyBlocked, PolicyUnavailable, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange
 from gateway.policy.policy import enforce
-from gateway.policy.window import Channel, Window
+from gateway.policy.window import Span, Window
 from gateway.wire import body as json_body
-from gateway.wire import chat, sse
+from gateway.wire import chat, envelope, sse
 from gateway.wire.passage import Passage, Path
 from gateway.wire.usage import Counts
 
 _FIRST: chat.Key = (0, ("content",))
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where one text of an event stands: in its chunk, and in its channel."""
-
-    path: Path
-    channel: Channel
-    start: int
-    end: int
+_OTHER: Path = (-1,)  # where an event's lines stand that are not data; no path in an object begins so
+_DRAIN_S = 0.25
+"""How long a finished upstream may take to close its body, so that its connection can be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +35,26 @@ class Held:
 
     event: sse.Event
     chunk: dict[str, Any]
-    spans: tuple[Span, ...]
+    spans: tuple[tuple[Path, Span], ...]
+    spoken: bool  # whether the model says something in it
 
     @property
     def clear(self) -> bool:
-        return all(span.channel.clear >= span.end for span in self.spans)
+        return all(span.clear for _, span in self.spans)
 
     def encoded(self) -> bytes:
         """The event's own bytes, or the chunk anew where a rewrite touched it."""
-        changed = [s for s in self.spans if s.channel.touched(s.start, s.end)]
+        changed = [(path, span) for path, span in self.spans if span.touched]
         if not changed:
             return self.event.raw
-        texts = [(s.path, s.channel.delivered(s.start, s.end)) for s in changed]
+        texts = [(path, span.delivered()) for path, span in changed if path != _OTHER]
+        other = self.event.other if len(texts) == len(changed) else b""
+        if not self.event.data:
+            return other and other + b"\n"
+        if not texts:
+            return sse.encoded(self.event.data, other)
         chunk = chat.without_logprobs(json_body.rewritten(self.chunk, texts))
-        return sse.encoded(orjson.dumps(chunk), self.event.name)
+        return sse.encoded(json_body.encoded(chunk), other)
 
 
 @dataclass(slots=True)
@@ -65,33 +63,48 @@ class Tally:
 
     clock: Callable[[], float]
     counts: Counts | None = None
+    spent: Any = None  # the usage object as the upstream wrote it
     model: str = ""
     finish: str = ""
-    done: bool = False
-    chunks: int = 0
-    characters: int = 0
+    failed: bool = False  # the upstream said so itself
     last: float | None = None
-    first: float | None = None
     gaps: list[float] = field(default_factory=list)
     newest: dict[str, Any] | None = None
+    choices: dict[int, bool] = field(default_factory=dict)  # by index: whether it ended
+    said: list[str] = field(default_factory=list)
+    characters: int = 0  # of all that the model wrote
 
     def note(self, chunk: dict[str, Any], texts: list[chat.Delta]) -> None:
         self.newest = chunk
-        self.counts = chat.usage(chunk) or self.counts
-        self.finish = chat.finish_reason(chunk) or self.finish
-        if isinstance(chunk.get("model"), str):
-            self.model = chunk["model"]
+        if "usage" in chunk and (counts := chat.usage(chunk)):
+            self.counts, self.spent = counts, chunk["usage"]
+        if chunk.get("model") != self.model:
+            self.model = chat.model(chunk) or self.model
+        self._note_choices(chunk)
         if texts:
-            self._note_time()
-            self.chunks += 1
-            self.characters += sum(len(t.text) for t in texts)
+            self._note_texts(texts)
 
-    def _note_time(self) -> None:
+    def _note_choices(self, chunk: dict[str, Any]) -> None:
+        for index, reason in chat.choices(chunk):
+            self.choices[index] = self.choices.get(index, False) or bool(reason)
+            if reason and not self.finish:
+                self.finish = chat.finish_word(reason)
+        self.failed = self.failed or chat.failed(chunk)
+
+    def _note_texts(self, texts: list[chat.Delta]) -> None:
+        spoken = [text for text in texts if text.key is not None]
+        if not spoken:
+            return
         now = self.clock()
         if self.last is not None:
             self.gaps.append(now - self.last)
-        self.first = self.first if self.first is not None else now
         self.last = now
+        self.characters += sum([len(text.text) for text in spoken])
+        self.said += [text.text for text in spoken if text.key == _FIRST]
+
+    def text(self) -> str:
+        """What the model said in its first choice, as far as it got."""
+        return "".join(self.said)
 
 
 @dataclass(slots=True)
@@ -103,22 +116,26 @@ class Relay:
     exchange: Exchange
     refusal: str | None = None
     hide_usage: bool = False
-    waited: float = 0.0
-    said: list[str] = field(default_factory=list)
+    done: bool = False
+    last: bytes = b""
     held: deque[Held] = field(default_factory=deque)
     decoder: sse.Decoder = field(default_factory=sse.Decoder)
 
     async def relayed(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """The client's bytes. Raises `PolicyBlocked`, `PolicyUnavailable` or `UpstreamError`; `ending` turns those
-        into the stream's last events.
+        """The client's bytes, but for the `last` ones: when it comes to those the exchange can be recorded.
+
+        Raises `PolicyBlocked`, `PolicyUnavailable` or `UpstreamError`; `ending` says how the stream ends then.
         """
-        async with aclosing(chunks):
-            while not self.tally.done and (chunk := await self._next(chunks)):
-                if out := await self._fed(chunk):
-                    yield out
-        if out := await self._flushed():
-            yield out
-        await self.window.watch()
+        while not self.done and (chunk := await self._next(chunks)):
+            for event in self._decoded(chunk):
+                self._take(event)
+            out = await self._passed()
+            if self.done:
+                self.last = out
+            elif out:
+                yield out
+        if not self.done:
+            self.last = await self._ended()
 
     async def _next(self, chunks: AsyncGenerator[bytes, None]) -> bytes:
         """The upstream's next bytes, none at its end; the wait is the upstream's time, not ours."""
@@ -126,79 +143,85 @@ class Relay:
         try:
             return await anext(chunks, b"")
         finally:
-            self.waited += self.tally.clock() - began
+            self.exchange.timing.upstream += self.tally.clock() - began
 
-    async def _fed(self, chunk: bytes) -> bytes:
+    def _decoded(self, chunk: bytes) -> list[sse.Event]:
         try:
-            events = self.decoder.feed(chunk)
+            return self.decoder.feed(chunk)
         except sse.Oversized as error:
             raise UpstreamBroken(f"The upstream's stream cannot be read: {error}.") from None
-        fresh = False
-        for event in events:
-            fresh |= self._take(event)
-            if self.tally.done:
-                break
-        if fresh:
-            await self._judge()
-        return b"".join(self._cleared())
 
-    def _take(self, event: sse.Event) -> bool:
-        """Queue one event; whether it brought anything to judge."""
-        if event.data == sse.DONE:
-            self.tally.done = True
-            self.window.finish()
-            self.held.append(Held(event, {}, ()))
-            return True
-        chunk = self._chunk(event)
-        texts = chat.deltas(chunk)
+    def _take(self, event: sse.Event) -> None:
+        """Queue one event and feed its texts to the window. What follows `[DONE]` is nobody's."""
+        if self.done:
+            return
+        chunk, texts = self._read(event)
         self.tally.note(chunk, texts)
         if self.hide_usage and chat.only_usage(chunk):
-            return False
-        self.said += (t.text for t in texts if t.key == _FIRST)
-        spans = tuple(self._span(text) for text in texts)
-        self.held.append(Held(event, chunk, spans))
-        ended = chat.finished(chunk)
-        if ended:
-            self.window.finish(ended)
-        return bool(spans or ended)
+            return
+        if event.other:
+            texts.append(chat.Delta(None, _OTHER, event.other.decode("utf-8", "replace"), "field"))
+        self.held.append(Held(event, chunk, self._fed(texts), any(text.key is not None for text in texts)))
+        if event.data == sse.DONE:
+            self.done = True
+            self.window.finish()
 
-    def _chunk(self, event: sse.Event) -> dict[str, Any]:
-        if not event.data:
-            return {}
+    def _read(self, event: sse.Event) -> tuple[dict[str, Any], list[chat.Delta]]:
+        if not event.data or event.data == sse.DONE:
+            return {}, []
         try:
-            chunk = orjson.loads(event.data)
-        except orjson.JSONDecodeError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            raise UpstreamBroken("The upstream sent a stream event that is not a JSON object.")
-        return chunk
+            chunk = json_body.answer(event.data)
+            return chunk, chat.deltas(chunk)
+        except json_body.Unreadable as error:
+            raise UpstreamBroken(f"The upstream sent a stream event that cannot be read: {error}.") from None
 
-    def _span(self, delta: chat.Delta) -> Span:
-        size = len(delta.text.encode("utf-8", "surrogatepass"))
+    def _fed(self, texts: list[chat.Delta]) -> tuple[tuple[Path, Span], ...]:
+        size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         self.exchange.scannable += size
         self.exchange.scanned += size
-        passage = Passage(delta.path, "assistant", "output", delta.text, delta.channel)
-        return Span(delta.path, *self.window.feed(delta.key, delta.key[0], passage))
+        if self.window.idle:
+            return ()
+        return tuple([(text.path, self.window.feed(text.key, _passage(text))) for text in texts])
 
-    async def _judge(self) -> None:
-        enforce([await self.window.judge()], self.refusal)
-
-    def _cleared(self) -> Iterator[bytes]:
+    async def _passed(self) -> bytes:
+        """What may leave now."""
+        if self.window.fresh:
+            enforce(await self.window.judge(), self.refusal)
+        out: list[bytes] = []
         while self.held and self.held[0].clear:
-            yield self.held.popleft().encoded()
-        for channel in self.window.channels.values():
-            channel.forget(
-                min((s.start for h in self.held for s in h.spans if s.channel is channel), default=channel.clear)
-            )
+            held = self.held.popleft()
+            out.append(held.encoded())
+            for _, span in held.spans:
+                span.channel.forget()
+            if held.spoken and self.exchange.timing.first_token is None:
+                self.exchange.timing.first_token = self.tally.clock()
+        return b"".join(out)
 
-    async def _flushed(self) -> bytes:
-        """The end: what is left is judged as final. A stream that never said it ended did not."""
-        if not self.tally.done and not self.tally.finish:
+    async def _ended(self) -> bytes:
+        """The upstream's bytes ended without `[DONE]`. A stream that never said it ended did not."""
+        for event in self.decoder.finish():
+            self._take(event)
+        if not (self.done or self.tally.finish or self.tally.failed):
             raise UpstreamBroken("The upstream's stream ended before the answer did.")
         self.window.finish()
-        await self._judge()
-        return b"".join(self._cleared()) + (self.decoder.rest if not self.tally.done else b"")
+        return await self._passed()
 
-    def text(self) -> str:
-        """What the model said in its first choice, as far as it got."""
-        return "".join(self.said)
+    def ending(self, error: TidegateError) -> bytes:
+        """The stream's last events where `error` cut it."""
+        if not isinstance(error, PolicyBlocked | PolicyUnavailable):
+            return chat.failure(envelope.error(error))
+        held = {index for event in self.held for index, reason in chat.choices(event.chunk) if reason}
+        open_ = [index for index, ended in self.tally.choices.items() if not ended or index in held]
+        return chat.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
+
+
+def _passage(delta: chat.Delta) -> Passage:
+    return Passage(delta.path, "assistant", "output", delta.text, delta.channel)
+
+
+async def drained(chunks: AsyncGenerator[bytes, None]) -> None:
+    """Read what little a finished upstream may still say, so that its connection can be used again."""
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(_DRAIN_S):
+            async for _ in chunks:
+                pass

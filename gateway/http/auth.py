@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from gateway.config.schema import Key
 from gateway.errors import Unauthenticated
-from gateway.pipeline import Principal
+from gateway.pipeline.run import Principal
 
 Headers = Sequence[tuple[bytes, bytes]]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -18,11 +18,11 @@ class Gone(Exception):
 async def body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The request's body. Raises `TooLarge` (413) as soon as that is known, `UnsupportedMedia` (415), `Gone`."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    if headers.get(b"content-encoding", b"identity") != b"identity":
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in {b"", b"identity"}:
         raise UnsupportedMedia("Send the body without a Content-Encoding.")
-    _check_media(headers.get(b"content-type", b"application/json"))
+    _check_media(headers.get(b"content-type", b""))
     declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
@@ -40,6 +40,7 @@ async def body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 def _check_media(value: bytes) -> None:
+    """Only JSON, and said to be: a page in a browser may post anything else to any host without asking."""
     media, _, parameters = value.partition(b";")
     if media.strip().lower() != b"application/json":
         raise UnsupportedMedia("Send 'Content-Type: application/json'.")
@@ -66,6 +67,7 @@ class Asgi:
         await self._send({"type": "http.response.body", "body": content})
 
     async def write(self, chunk: bytes, headers: Mapping[str, str]) -> None:
+        """A piece of a streamed answer; the first brings its `headers`."""
         if not self._begun:
             await self._start(200, headers)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -79,8 +81,30 @@ class Asgi:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
 
-async def until_gone(receive: Receive, task: asyncio.Task[Any]) -> None:
-    """Cancel `task` when the client leaves. Cancelled itself when the task is done."""
+async def while_there(work: Awaitable[None], receive: Receive) -> None:
+    """Do `work` unless the client leaves: that cancels the work, and with it what it asked of others.
+
+    Raises `asyncio.CancelledError` where somebody else wants this task to end, as a server that is being stopped does.
+    """
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    watch = asyncio.ensure_future(_until_gone(receive))
+
+    def left(done: asyncio.Task[bool]) -> None:
+        if not done.cancelled() and not done.exception():
+            task.cancel()
+
+    watch.add_done_callback(left)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not watch.done() or watch.cancelled() or task.uncancel() > 0:
+            raise
+    finally:
+        watch.remove_done_callback(left)
+        watch.cancel()
+
+
+async def _until_gone(receive: Receive) -> bool:
     while (await receive())["type"] != "http.disconnect":
         pass
-    task.cancel()
+    return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from gateway.config.schema import Key
-from gateway.errors import MethodNotAllowed, NotFound, TidegateError
+from gateway.errors import MethodNotAllowed, NotFound, TidegateError, Unauthenticated
 from gateway.exchange import Exchange, Timing
 from gateway.http import auth
-from gateway.http.client import Asgi, Gone, body, until_gone
-from gateway.pipeline import Call, Pipeline, Principal
+from gateway.http.client import Asgi, Gone, body, while_there
+from gateway.pipeline import Pipeline
+from gateway.pipeline.run import Call
 from gateway.wire import envelope
 
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -32,51 +34,40 @@ class Completions:
     endpoint: str = "/chat/completions"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = self.pipeline.clock()
-        ident, client = f"req_{secrets.token_hex(16)}", Asgi(send)
-        principal = Principal()
+        exchange = Exchange(_ident(), self.endpoint, Timing(self.pipeline.clock()))
+        client = Asgi(send)
         try:
             _expect(scope, "POST")
             principal = auth.principal(scope["headers"], self.keys)
+            exchange.principal = principal.name
             raw = await body(scope, receive, self.max_body)
         except TidegateError as error:
-            await self._reject(ident, started, principal, error, client)
+            await self._reject(exchange, error, client)
             return
-        except Gone:
-            self._left(ident, started, principal)
-            return
-        call = Call(ident, self.endpoint, raw, principal, started, _trace(scope), _context(scope))
-        await _while_there(self.pipeline.run(call, client), receive)
+        except (Gone, asyncio.CancelledError) as left:
+            self._left(exchange)
+            if isinstance(left, Gone):
+                return
+            raise
+        started, trace, context = exchange.timing.started, _trace(scope), _context(scope)
+        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context)
+        await while_there(self.pipeline.run(call, client), receive)
 
-    async def _reject(
-        self, ident: str, started: float, principal: Principal, error: TidegateError, client: Asgi
-    ) -> None:
-        """A request that never became an exchange leaves its record all the same."""
-        exchange = Exchange(ident, self.endpoint, Timing(started), principal=principal.name)
+    async def _reject(self, exchange: Exchange, error: TidegateError, client: Asgi) -> None:
+        """A request that never came as far as the pipeline leaves its record all the same."""
         exchange.status, exchange.outcome = error.status, "rejected"
         exchange.error = error.code or type(error).__name__
+        content = envelope.body(error)
+        exchange.sent = len(content)
         exchange.timing.finished = self.pipeline.clock()
         self.pipeline.ledger.completed(exchange)
-        await refuse(error, client, {"x-request-id": ident, "x-tidegate-verdict": "allow"})
+        spent = exchange.timing.finished - exchange.timing.started
+        await client.respond(error.status, {**_envelope(error, "POST"), **_standing(exchange.id, spent)}, content)
 
-    def _left(self, ident: str, started: float, principal: Principal) -> None:
-        exchange = Exchange(ident, self.endpoint, Timing(started), principal=principal.name)
+    def _left(self, exchange: Exchange) -> None:
         exchange.outcome, exchange.error = "cancelled", "client_gone"
         exchange.timing.finished = self.pipeline.clock()
         self.pipeline.ledger.completed(exchange)
-
-
-async def _while_there(work: Awaitable[None], receive: Receive) -> None:
-    """Do `work` unless the client leaves; its leaving cancels the work and with it the upstream's."""
-    task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(until_gone(receive, task))
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not watch.done():  # the server is being stopped, not the client gone
-            raise
-    finally:
-        watch.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +76,19 @@ class Models:
 
     names: Sequence[str]
     keys: Sequence[Key]
+    clock: Callable[[], float] = time.monotonic
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        client = Asgi(send)
+        began, client = self.clock(), Asgi(send)
         try:
             _expect(scope, "GET", "HEAD")
             auth.principal(scope["headers"], self.keys)
         except TidegateError as error:
-            await refuse(error, client)
+            await _refuse(error, client, self.clock() - began)
             return
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "tidegate"} for name in self.names]
-        await _json(client, 200, {"object": "list", "data": data})
+        listed = {"object": "list", "data": data}
+        await _json(client, 200, listed, _standing(_ident(), self.clock() - began))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +127,41 @@ class Metrics:
 async def unknown(scope: Scope, _receive: Receive, send: Send) -> None:
     """Whatever has no endpoint is a 404 in the envelope, never passed through."""
     if scope["type"] == "http":
-        await refuse(NotFound("There is no such endpoint here."), Asgi(send))
+        await _refuse(NotFound("There is no such endpoint here."), Asgi(send), 0.0)
 
 
-async def refuse(error: TidegateError, client: Asgi, headers: Mapping[str, str] | None = None) -> None:
-    every = {"content-type": "application/json", **(headers or {}), **envelope.headers(error)}
-    await client.respond(error.status, every, envelope.body(error))
+async def _refuse(error: TidegateError, client: Asgi, seconds: float) -> None:
+    headers = {**_envelope(error, "GET, HEAD"), **_standing(_ident(), seconds)}
+    await client.respond(error.status, headers, envelope.body(error))
 
 
 async def _json(client: Asgi, status: int, value: object, headers: Mapping[str, str] | None = None) -> None:
     await client.respond(status, {"content-type": "application/json", **(headers or {})}, orjson.dumps(value))
 
 
+def _envelope(error: TidegateError, allow: str) -> dict[str, str]:
+    """What goes with the error's body. RFC 9110, 15.5.2 and 15.5.6."""
+    headers = {"content-type": "application/json", **envelope.headers(error)}
+    match error:
+        case Unauthenticated():
+            headers["www-authenticate"] = "Bearer"
+        case MethodNotAllowed():
+            headers["allow"] = allow
+    return headers
+
+
+def _standing(ident: str, seconds: float) -> dict[str, str]:
+    """The headers of every answer, for those that no pipeline gave."""
+    return {"x-request-id": ident, "x-tidegate-verdict": "allow", "x-tidegate-overhead-ms": f"{seconds * 1000:.2f}"}
+
+
+def _ident() -> str:
+    return f"req_{secrets.token_hex(16)}"
+
+
 def _expect(scope: Scope, *methods: str) -> None:
     if scope["method"] not in methods:
-        raise MethodNotAllowed(f"Use {methods[0]} here, not {scope['method'][:16]}.")
+        raise MethodNotAllowed(f"Use {methods[0]} here.")
 
 
 def _trace(scope: Scope) -> str:

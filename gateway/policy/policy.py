@@ -7,36 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.config.policy import OnError, PolicySpec
 from gateway.errors import PolicyBlocked, PolicyUnavailable, WorkerLost, WorkerTimeout
-from gateway.exchange import Judgement
-from gateway.policy.rail import Rail, Subject
+from gateway.policy.docket import Docket, Stage
+from gateway.policy.rail import Rail, Subject, Unit
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict, applied
 
-Stage = Literal["input", "output"]
 Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rail in its place: how long it may take, what its failure means, whether it is enforced.
-
-    One that does not `acts` (it only flags, or its policy is in shadow mode) never changes what is delivered.
-    """
+    """A rail in its place: how long it may take, what its failure means, whether it acts or only watches."""
 
     rail: Rail
     deadline_s: float
     on_error: OnError
     enforced: bool
-    flags: bool = False  # its action is `flag`: the worst it can do
 
-    @property
-    def acts(self) -> bool:
-        return self.enforced and not self.flags
+    def acted(self, verdict: Verdict) -> Verdict:
+        """`verdict` as it acts: of a rail that only watches, not at all."""
+        if self.enforced or verdict is ALLOW:
+            return verdict
+        return Verdict(min(verdict.action, Action.FLAG), verdict.findings)
+
+    def failed(self, fault: str) -> Verdict:
+        """What it means that the rail could not judge."""
+        action = Action.BLOCK if self.on_error == "closed" else Action.ALLOW
+        return Verdict(action, frozenset({Finding(self.rail.name, "fault", 1, fault)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,146 +52,173 @@ class Policy:
         return self.input if stage == "input" else self.output
 
 
-@dataclass(slots=True)
-class Docket:
-    """What the rails of one exchange said, one line a rail and stage, however often it was asked."""
-
-    lines: dict[tuple[Stage, str], Judgement] = field(default_factory=dict)
-
-    def note(self, stage: Stage, bound: Bound, verdict: Verdict, seconds: float) -> None:
-        name = bound.rail.name
-        old = self.lines.get((stage, name)) or Judgement(stage, name, "allow", enforced=bound.enforced)
-        action = max(Action[old.action.upper()], verdict.action)
-        self.lines[stage, name] = replace(
-            old,
-            action=action.word,
-            rules=tuple(sorted({*old.rules, *(f.rule for f in verdict.findings if not f.fault)})),
-            count=old.count + sum(f.count for f in verdict.findings if not f.fault),
-            fault=old.fault or next((f.fault for f in verdict.findings if f.fault), ""),
-            seconds=old.seconds + seconds,
-        )
-
-    def judgements(self) -> list[Judgement]:
-        return list(self.lines.values())
-
-    def verdict(self) -> str:
-        """The strongest action that was enforced, in one word; `unavailable` if that was a rail's failure."""
-        acted = [j for j in self.lines.values() if j.enforced]
-        strongest = max((Action[j.action.upper()] for j in acted), default=Action.ALLOW)
-        if strongest is Action.BLOCK and all(j.fault for j in acted if j.action == "block"):
-            return "unavailable"
-        return strongest.word
-
-
-async def judged(
-    bounds: Sequence[Bound], stage: Stage, subject: Subject, docket: Docket, clock: Clock = time.monotonic
-) -> list[Verdict]:
-    """One verdict per passage, of all `bounds` together.
-
-    Rails run side by side and the first block cancels the rest. Where several would rewrite the same passage they are
-    asked again one after the other, in declared order, each on what the one before left.
-    """
-    if not bounds or not subject.passages:
-        return [ALLOW] * len(subject.passages)
-    asked = [_Asked(bound, stage, docket, clock) for bound in bounds]
-    if len(asked) == 1:
-        verdicts = [await asked[0].inspect(subject)]
-    else:
-        verdicts = await _side_by_side(asked, subject)
-    joined = [_join(column) for column in zip(*verdicts, strict=True)]
-    return [
-        await _composed(asked, subject, index, [v[index] for v in verdicts], verdict)
-        for index, verdict in enumerate(joined)
-    ]
-
-
-def _join(column: Sequence[Verdict]) -> Verdict:
-    verdict = ALLOW
-    for one in column:
-        verdict |= one
-    return verdict
-
-
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    bound: Bound
+class Bench:
+    """Rails that judge together, one stage of one exchange, and the docket where they are noted."""
+
+    bounds: Sequence[Bound]
     stage: Stage
     docket: Docket
-    clock: Clock
+    clock: Clock = time.monotonic
 
-    async def inspect(self, subject: Subject) -> list[Verdict]:
-        started = self.clock()
-        verdicts = await _answer(self.bound, subject)
-        said = _join(verdicts)
-        self.docket.note(self.stage, self.bound, said, self.clock() - started)
-        return verdicts if self.bound.enforced else [watched(v) for v in verdicts]
+    async def judged(self, subject: Subject) -> list[Verdict]:
+        """One verdict per passage, of all rails together.
+
+        They run side by side and the first block cancels the rest. Passages that several would rewrite are judged by
+        those again, one after the other in declared order, each seeing what the one before left.
+        """
+        if not self.bounds or not subject.passages:
+            return [ALLOW] * len(subject.passages)
+        said = await self._said(subject)
+        if len(said) == 1:
+            return said[0]
+        joined = [_joined(column) for column in zip(*said, strict=True)]
+        return await self._composed(subject, said, joined)
+
+    async def _said(self, subject: Subject) -> list[list[Verdict]]:
+        """Every rail's answer, or those there were when the first block came: it outweighs what the rest would say.
+
+        Rails that wait for nothing go first, and where they block nobody else is asked.
+        """
+        said = [[ALLOW] * len(subject.passages)] * len(self.bounds)
+        waiting: list[int] = []
+        for n, bound in enumerate(self.bounds):
+            if bound.rail.unit is not Unit.MATCH:
+                waiting.append(n)
+                continue
+            said[n] = await self._asked(bound, subject)
+            if _blocked(said[n]):
+                return said
+        if len(waiting) == 1:
+            said[waiting[0]] = await self._asked(self.bounds[waiting[0]], subject)
+        elif waiting:
+            await self._side_by_side(subject, waiting, said)
+        return said
+
+    async def _side_by_side(self, subject: Subject, which: Sequence[int], said: list[list[Verdict]]) -> None:
+        tasks = [asyncio.ensure_future(self._asked(self.bounds[n], subject)) for n in which]
+        try:
+            for next_done in asyncio.as_completed(tasks):
+                if _blocked(await next_done):
+                    break
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for n, task in zip(which, tasks, strict=True):
+            said[n] = said[n] if task.cancelled() else task.result()
+
+    async def _composed(
+        self, subject: Subject, said: Sequence[Sequence[Verdict]], joined: list[Verdict]
+    ) -> list[Verdict]:
+        """`joined` with the edits of several rails made one after the other instead of on top of each other.
+
+        What rails that look for matches take out is taken out together, first.
+        """
+        turns = _turns(self.bounds, said)
+        editors = [{n for n, verdict in enumerate(verdicts) if verdict.edits} for _, verdicts in turns]
+        twice = {n for n in range(len(joined)) if sum(n in edited for edited in editors) > 1}
+        if not twice or _blocked(joined):
+            return joined
+        texts = {n: subject.passages[n].text for n in twice}
+        for (bound, verdicts), edited in zip(turns, editors, strict=True):
+            mine = sorted(twice & edited)
+            if bound is None or all(texts[n] == subject.passages[n].text for n in mine):
+                again = [verdicts[n] for n in mine]
+            else:
+                again = await self._again(bound, subject, mine, texts)
+            for n, verdict in zip(mine, again, strict=True):
+                joined[n] |= replace(verdict, edits=frozenset())
+                texts[n] = applied(texts[n], verdict.edits)
+        for n, text in texts.items():
+            joined[n] = replace(joined[n], edits=frozenset({Edit(0, len(subject.passages[n].text), text)}))
+        return joined
+
+    async def _again(self, bound: Bound, subject: Subject, which: list[int], texts: dict[int, str]) -> list[Verdict]:
+        passages = [replace(subject.passages[n], text=texts[n]) for n in which]
+        return await self._asked(bound, replace(subject, passages=passages), counted=False)
+
+    async def _asked(self, bound: Bound, subject: Subject, *, counted: bool = True) -> list[Verdict]:
+        """One rail's verdicts as they act, noted; what it found is not `counted` twice."""
+        began = self.clock()
+        verdicts = await _answer(bound, subject)
+        line = self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
+        line.seconds += self.clock() - began
+        for verdict in verdicts:
+            if verdict is not ALLOW:
+                line.note(verdict if counted else replace(verdict, findings=frozenset(_faults(verdict))))
+        return [bound.acted(verdict) for verdict in verdicts]
+
+    def followed(self, bound: Bound, act: Callable[[], Verdict]) -> Verdict:
+        """The verdict of a rail that follows a text, as it acts, noted."""
+        began = self.clock()
+        try:
+            verdict = act()
+        except Exception:  # noqa: BLE001 - as in `_answer`
+            verdict = bound.failed("error")
+        line = self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
+        line.seconds += self.clock() - began
+        if verdict is not ALLOW:
+            line.note(verdict)
+        return bound.acted(verdict)
 
 
-def watched(verdict: Verdict) -> Verdict:
-    """A shadow rail's verdict as it acts: not at all."""
-    return Verdict(min(verdict.action, Action.FLAG), verdict.findings)
+def _joined(verdicts: Sequence[Verdict]) -> Verdict:
+    out = ALLOW
+    for verdict in verdicts:
+        if verdict is not ALLOW:
+            out |= verdict
+    return out
+
+
+def _turns(bounds: Sequence[Bound], said: Sequence[Sequence[Verdict]]) -> list[tuple[Bound | None, Sequence[Verdict]]]:
+    """Who rewrites after whom: all rails that look for matches as one, then each of the others."""
+    pairs = list(zip(bounds, said, strict=True))
+    matching = [verdicts for bound, verdicts in pairs if bound.rail.unit is Unit.MATCH]
+    together = [_joined(column) for column in zip(*matching, strict=True)]
+    others = [(bound, verdicts) for bound, verdicts in pairs if bound.rail.unit is not Unit.MATCH]
+    return [(None, together), *others]
+
+
+def _blocked(verdicts: Sequence[Verdict]) -> bool:
+    return any(verdict.action is Action.BLOCK for verdict in verdicts)
+
+
+def _faults(verdict: Verdict) -> list[Finding]:
+    return [finding for finding in verdict.findings if finding.fault]
 
 
 async def _answer(bound: Bound, subject: Subject) -> list[Verdict]:
     try:
         async with asyncio.timeout(bound.deadline_s):
             verdicts = list(await bound.rail.inspect(subject))
+        if len(verdicts) == len(subject.passages) and all(isinstance(v, Verdict) for v in verdicts):
+            return verdicts
+        fault = "error"
     except (TimeoutError, WorkerTimeout):
-        return _failed(bound, subject, "timeout")
+        fault = "timeout"
     except WorkerLost:
-        return _failed(bound, subject, "lost")
+        fault = "lost"
+    except asyncio.CancelledError:
+        if _being_cancelled():
+            raise
+        fault = "error"
     except Exception:  # noqa: BLE001 - whatever a rail raises is that rail's verdict, never its neighbours' end
-        return _failed(bound, subject, "error")
-    if len(verdicts) != len(subject.passages):
-        return _failed(bound, subject, "error")
-    return verdicts
+        fault = "error"
+    return [bound.failed(fault)] * len(subject.passages)
 
 
-def _failed(bound: Bound, subject: Subject, fault: str) -> list[Verdict]:
-    worst = Action.FLAG if bound.flags else Action.BLOCK
-    action = worst if bound.on_error == "closed" else Action.ALLOW
-    finding = Finding(bound.rail.name, "fault", 1, fault)
-    return [Verdict(action, frozenset({finding}))] * len(subject.passages)
+def _being_cancelled() -> bool:
+    """Whether somebody wants this task to end; otherwise the rail cancelled something of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
-async def _side_by_side(asked: Sequence[_Asked], subject: Subject) -> list[list[Verdict]]:
-    """All answers, or those there were when the first block came: a block outweighs whatever the rest would say."""
-    tasks = [asyncio.ensure_future(one.inspect(subject)) for one in asked]
-    try:
-        for next_done in asyncio.as_completed(tasks):
-            verdicts = await next_done
-            if any(v.action is Action.BLOCK for v in verdicts):
-                break
-        return [task.result() if task.done() else [ALLOW] * len(subject.passages) for task in tasks]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _composed(
-    asked: Sequence[_Asked], subject: Subject, index: int, verdicts: Sequence[Verdict], joined: Verdict
-) -> Verdict:
-    """`joined` with the edits of several rails made one after the other instead of on top of each other."""
-    editors = [one for one, verdict in zip(asked, verdicts, strict=True) if verdict.edits]
-    if len(editors) < 2 or joined.action is Action.BLOCK:
-        return joined
-    passage = subject.passages[index]
-    text = applied(passage.text, next(v.edits for v in verdicts if v.edits))
-    for one in editors[1:]:
-        again = replace(subject, passages=[replace(passage, text=text)])
-        verdict = (await one.inspect(again))[0]
-        joined |= Verdict(verdict.action, verdict.findings)
-        text = applied(text, verdict.edits)
-    return replace(joined, edits=frozenset({Edit(0, len(passage.text), text)}))
-
-
-def enforce(verdicts: Iterable[Verdict], refusal: str | None) -> None:
+def enforce(verdict: Verdict, refusal: str | None) -> None:
     """Raise `PolicyBlocked` or `PolicyUnavailable` for a block. A real finding outweighs a rail that failed."""
-    blocks = [v for v in verdicts if v.action is Action.BLOCK]
-    if not blocks:
+    if verdict.action is not Action.BLOCK:
         return
-    if all(v.fault for v in blocks):
+    if verdict.fault:
         raise PolicyUnavailable(
             "A content policy could not judge the exchange, so it was refused. Try again.", retry_after=1
         )

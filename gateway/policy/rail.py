@@ -38,7 +38,7 @@ class Rail(Protocol):
     """A judge. Answers one verdict per passage, in order.
 
     It may raise (`WorkerError` when its worker is gone, late or at fault): the policy turns that into a verdict by
-    `on_error`. A rail whose `unit` is `Unit.MATCH` is a `Holding`.
+    `on_error`. A rail whose `unit` is `Unit.MATCH` is `Scanning` as well.
     """
 
     @property
@@ -50,11 +50,30 @@ class Rail(Protocol):
     async def inspect(self, subject: Subject) -> Sequence[Verdict]: ...
 
 
-class Holding(Rail, Protocol):
-    """A rail that can tell, while text still streams, where a match may be going on."""
+class Scanning(Protocol):
+    """A rail that can follow a text while it streams, without waiting for anything."""
 
-    def held(self, text: str) -> int:
-        """Offset in `text` from which characters must be kept back; `len(text)` if none need be."""
+    def scanner(self) -> Scanner:
+        """One for a text, from its beginning."""
+        ...
+
+
+class Scanner(Protocol):
+    """Follows one text. Offsets count from its beginning.
+
+    All that `take` ever answers, together, is what the rail's `inspect` answers for the whole text.
+    """
+
+    def feed(self, delta: str) -> int:
+        """The text goes on; the offset that no match, present or possible, reaches across. It never decreases."""
+        ...
+
+    def finish(self) -> None:
+        """The text ends here: whatever stands in it may be taken."""
+        ...
+
+    def take(self, upto: int) -> Verdict:
+        """The verdict on what stands before `upto`, as `feed` gave it, and was not taken yet."""
         ...
 
 

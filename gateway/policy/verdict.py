@@ -48,17 +48,30 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """What to do, why, and how a text is to be rewritten. `judged` is what rails that did not fail asked for."""
+
     action: Action = Action.ALLOW
     findings: frozenset[Finding] = frozenset()
     edits: frozenset[Edit] = frozenset()
+    judged: Action | None = None  # None: told by the findings
+
+    def __post_init__(self) -> None:
+        if self.judged is None:
+            failed = bool(self.findings) and all(f.fault for f in self.findings)
+            object.__setattr__(self, "judged", Action.ALLOW if failed else self.action)
 
     def __or__(self, other: Verdict) -> Verdict:
-        return Verdict(max(self.action, other.action), self.findings | other.findings, self.edits | other.edits)
+        return Verdict(
+            max(self.action, other.action),
+            self.findings | other.findings,
+            self.edits | other.edits,
+            max(self.judged or Action.ALLOW, other.judged or Action.ALLOW),
+        )
 
     @property
     def fault(self) -> bool:
-        """Whether the strongest action came of a rail that failed, and of none that judged."""
-        return bool(self.findings) and all(f.fault for f in self.findings)
+        """Whether nobody but rails that failed asked for so strong an action."""
+        return self.action > (self.judged or Action.ALLOW)
 
 
 ALLOW = Verdict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -15,7 +15,14 @@ from gateway.wire.passage import Path
 MAX_DEPTH = 128
 """Nesting a body may have. Real bodies stay under 20; a tool's JSON Schema is the deepest part."""
 
-_KEY = re.compile(rb'"\s*:')
+_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+
+# The quote that ends a key: not itself escaped, and followed by a colon.
+_KEY_END = re.compile(rb'(?<!\\)(?:\\\\)*"\s*:')
+
+
+class Unreadable(ValueError):
+    """Bytes that are not a JSON object of a sane depth."""
 
 
 def read(raw: bytes) -> dict[str, Any]:
@@ -24,7 +31,7 @@ def read(raw: bytes) -> dict[str, Any]:
     Raises `RequestError` (400) for anything that two readers could understand differently: invalid UTF-8, lone
     surrogates, NaN, duplicate keys, a byte order mark, text after the end. Source: RFC 8259; ASVS 5.0 1.5.3.
     """
-    if not raw.strip():
+    if not raw or raw.isspace():
         raise RequestError("The request has no body; send a JSON object.")
     try:
         body = orjson.loads(raw)
@@ -44,76 +51,146 @@ def _where(error: orjson.JSONDecodeError) -> str:
 def _refuse_twins(raw: bytes, body: dict[str, Any]) -> None:
     """Refuse duplicate keys: the upstream might read the one that we did not judge.
 
-    Every key is a quote followed by a colon, so as many of those as there are keys means no duplicates. Strings may
-    hold that pair too: only then is the body read once more, slowly.
+    Every key ends in a quote and a colon, so as many of those as there are keys means no duplicates. A string that
+    begins with a colon looks like one more: only then is the body read once more, slowly.
     """
-    if len(_KEY.findall(raw)) == _keys(body, 0):
-        return
-    try:
-        json.loads(raw, object_pairs_hook=_unique)
-    except RecursionError:
-        raise RequestError(_TOO_DEEP) from None
-
-
-_TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+    if len(_KEY_END.findall(raw)) != _keys(body, 1):
+        json.loads(raw, object_pairs_hook=_unique, parse_int=len, parse_float=len)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise RequestError("The body has the same key twice in one object; keys must be unique.")
-        seen.add(key)
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise RequestError("The body has the same key twice in one object; keys must be unique.")
 
 
-def _keys(value: Any, depth: int) -> int:
+def _keys(value: dict[str, Any] | list[Any], depth: int) -> int:
     if depth > MAX_DEPTH:
         raise RequestError(_TOO_DEEP)
-    if isinstance(value, dict):
-        return len(value) + sum(_keys(v, depth + 1) for v in value.values() if isinstance(v, dict | list))
-    return sum(_keys(v, depth + 1) for v in value if isinstance(v, dict | list))
+    items: Iterable[Any] = value
+    count = 0
+    if type(value) is dict:
+        items, count = value.values(), len(value)
+    for item in items:
+        if type(item) is dict or type(item) is list:
+            count += _keys(item, depth + 1)
+    return count
 
 
-def strings(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every string value below `value`, with its path. Keys are not values."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from strings(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from strings(item, (*path, index))
+def answer(raw: bytes) -> dict[str, Any]:
+    """The JSON object that an upstream spelled, read as leniently as can be: what it means is for the client to say.
+
+    Half a surrogate pair, as some servers send where they cut a stream, is kept. Raises `Unreadable`.
+    """
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        body = _lenient(raw)
+    if not isinstance(body, dict):
+        raise Unreadable("it is not a JSON object")
+    return body
+
+
+def _lenient(raw: bytes) -> Any:
+    try:
+        return json.loads(raw.decode())
+    except (ValueError, RecursionError):
+        raise Unreadable("it is not JSON") from None
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """`body` as JSON in UTF-8; with ASCII escapes where it holds what UTF-8 cannot, half a surrogate pair."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+def strings(value: Any) -> list[tuple[Path, str]]:
+    """Every string value below `value`, with its path, in order. Keys are not values. Raises `Unreadable`."""
+    found: list[tuple[Path, str]] = []
+    if type(value) is str:
+        found.append(((), value))
+    else:
+        _collect(value, (), found)
+    return found
+
+
+def _collect(value: Any, path: Path, found: list[tuple[Path, str]]) -> None:
+    if len(path) > MAX_DEPTH:
+        raise Unreadable(f"it is nested deeper than {MAX_DEPTH} levels")
+    for step, item in value.items() if type(value) is dict else enumerate(value if type(value) is list else ()):
+        kind = type(item)
+        if kind is str:
+            found.append(((*path, step), item))
+        elif kind is dict or kind is list:
+            _collect(item, (*path, step), found)
+
+
+def keys(value: Any) -> set[str]:
+    """Every name of a field in `value`, however deep."""
+    if type(value) is dict:
+        return set(value).union(*(keys(item) for item in value.values() if type(item) is dict or type(item) is list))
+    return set[str]().union(*(keys(item) for item in value)) if type(value) is list else set()
 
 
 def rewritten(body: dict[str, Any], texts: Iterable[tuple[Path, str]]) -> dict[str, Any]:
     """`body` with the string at each path replaced. What is not on a path is shared, not copied."""
     out = dict(body)
+    own: dict[Path, Any] = {(): out}  # by path: what was copied already
     for path, text in texts:
-        holder: Any = out
-        for step in path[:-1]:
-            child = holder[step]
-            holder[step] = dict(child) if isinstance(child, dict) else list(child)
-            holder = holder[step]
-        holder[path[-1]] = text
+        _own(path[:-1], own)[path[-1]] = text
     return out
 
 
-def spliced(raw: bytes, body: dict[str, Any], key: str, value: Any) -> bytes:
-    """`raw` with top-level `key` set to `value`, every other byte as it came where that can be told for sure.
+def _own(path: Path, own: dict[Path, Any]) -> Any:
+    holder = own.get(path)
+    if holder is None:
+        outer = _own(path[:-1], own)
+        child = outer[path[-1]]
+        holder = outer[path[-1]] = own[path] = dict(child) if isinstance(child, dict) else list(child)
+    return holder
 
-    A key that is new is put in front. One whose string value stands exactly once is replaced in place. Otherwise the
-    body is encoded anew.
+
+def spliced(raw: bytes, body: dict[str, Any], key: str, value: Any) -> bytes:
+    """`raw`, which spells `body`, with top-level `key` set to `value` and every other byte as it came.
+
+    `value` differs from what is there. A key that is new is put in front.
     """
     new = orjson.dumps(value)
     if key not in body:
         start = raw.index(b"{") + 1
         comma = b"," if body else b""
         return raw[:start] + orjson.dumps(key) + b":" + new + comma + raw[start:]
+    return _at_the_only(raw, key, value, new) or _at_the_member(raw.decode(), key, new.decode()).encode()
+
+
+def _at_the_only(raw: bytes, key: str, value: Any, new: bytes) -> bytes | None:
+    """Try the one place where the key's plain spelling and a string stand: it might belong to an inner object."""
     found = list(re.finditer(re.escape(orjson.dumps(key)) + rb'\s*:\s*("(?:[^"\\]|\\.)*")', raw))
-    if len(found) == 1 and raw.count(orjson.dumps(key)) == 1 and orjson.loads(found[0][1]) == body[key]:
-        return raw[: found[0].start(1)] + new + raw[found[0].end(1) :]
-    return orjson.dumps({**body, key: value})
+    if len(found) != 1:
+        return None
+    out = raw[: found[0].start(1)] + new + raw[found[0].end(1) :]
+    return out if orjson.loads(out).get(key) == value else None
+
+
+_SKIP = json.JSONDecoder(parse_int=len, parse_float=len, object_pairs_hook=len)
+_GAP = re.compile(r"[\s:,]*")
+
+
+def _at_the_member(raw: str, key: str, new: str) -> str:
+    """Walk the members of the outermost object up to `key`."""
+    at = raw.index("{") + 1
+    while True:
+        name, at = _SKIP.raw_decode(raw, _gap(raw, at))
+        start = _gap(raw, at)
+        _, at = _SKIP.raw_decode(raw, start)
+        if name == key:
+            return raw[:start] + new + raw[at:]
+
+
+def _gap(raw: str, at: int) -> int:
+    found = _GAP.match(raw, at)
+    return found.end() if found else at
 
 
 def name_of(value: Any) -> str:

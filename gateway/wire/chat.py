@@ -4,25 +4,20 @@ looks like. Knows the shapes of OpenAI's chat API and nothing of who judges or a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from gateway.errors import RequestError, Unprocessable
 from gateway.wire import body as json_body
 from gateway.wire import sse
 from gateway.wire.passage import Passage, Path
 from gateway.wire.usage import Counts, counts
+from gateway.wire.words import FIELDS, LABELS, PARTS, ROLES, SCHEMA_TYPES
 
 ENDPOINT = "/chat/completions"
 
-ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-PARTS = frozenset({"text", "image_url", "input_audio", "file", "refusal"})
-
-# Strings whose value is one of a closed set, checked or echoed by the upstream, hold no text of anybody's.
-_CLOSED = frozenset({"role", "type", "finish_reason", "object", "detail", "format", "service_tier", "reasoning_effort"})
 _CHANNELS = {
     "content": "content",
     "text": "content",
@@ -40,9 +35,12 @@ Key = tuple[int, Path]
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of text in a streamed chunk: what it continues, where in the chunk it stands, and itself."""
+    """A text in a streamed chunk: where it stands there, what kind it is, and itself.
 
-    key: Key
+    `key` says which text of the stream it continues; None is for one that stands for itself.
+    """
+
+    key: Key | None
     path: Path
     text: str
     channel: str
@@ -77,7 +75,7 @@ def _expect(body: dict[str, Any], key: str, kind: type) -> None:
 def _check_message(message: Any, at: str) -> None:
     if not isinstance(message, dict):
         raise RequestError(f"'{at}' must be an object, not {json_body.name_of(message)}.", param=at)
-    if message.get("role") not in ROLES:
+    if not _one_of(ROLES, message.get("role")):
         raise RequestError(f"'{at}.role' must be one of {', '.join(sorted(ROLES))}.", param=f"{at}.role")
     content = message.get("content")
     if isinstance(content, list):
@@ -91,8 +89,14 @@ def _check_message(message: Any, at: str) -> None:
 def _check_part(part: Any, at: str) -> None:
     if not isinstance(part, dict):
         raise RequestError(f"'{at}' must be an object, not {json_body.name_of(part)}.", param=at)
-    if part.get("type") not in PARTS:
+    if not _one_of(PARTS, part.get("type")):
         raise Unprocessable(f"'{at}.type' must be one of {', '.join(sorted(PARTS))}.", param=f"{at}.type")
+    if part["type"] == "text" and not isinstance(part.get("text"), str):
+        raise RequestError(f"'{at}.text' must be a string.", param=f"{at}.text")
+
+
+def _one_of(words: frozenset[str], value: Any) -> bool:
+    return isinstance(value, str) and value in words
 
 
 def _check_switches(body: dict[str, Any]) -> None:
@@ -101,16 +105,39 @@ def _check_switches(body: dict[str, Any]) -> None:
         raise RequestError(f"'stream' must be true or false, not {json_body.name_of(stream)}.", param="stream")
     options = body.get("stream_options")
     if not (options is None or isinstance(options, dict)):
-        raise RequestError("'stream_options' must be an object.", param="stream_options")
+        want = f"an object, not {json_body.name_of(options)}"
+        raise RequestError(f"'stream_options' must be {want}.", param="stream_options")
 
 
 def prompts(body: dict[str, Any]) -> list[Passage]:
-    """Every text of a request, in order: all roles and turns, content parts, tools, tool calls, unknown fields."""
-    return [
+    """Every text of a request, in order: all roles and turns, content parts, tools, tool calls, unknown fields.
+
+    Names of fields that OpenAI's API does not have may be text as well; they are one passage, the last.
+    """
+    found = [
         Passage(path, _role(body, path), "input", text, _channel(path))
         for path, text in json_body.strings(body)
-        if text and path[-1] not in _CLOSED and path != ("model",)
+        if text and not _asks_by_word(path, text)
     ]
+    names = sorted(json_body.keys(body) - FIELDS)
+    if names:
+        found.append(Passage((), "", "input", "\n".join(names), "field"))
+    return found
+
+
+def _asks_by_word(path: Path, text: str) -> bool:
+    """Whether a string is a word that the API defines in that place; the model's name was found in our own table."""
+    last = path[-1]
+    if last == "type" and path[0] in {"tools", "functions", "response_format"} and text in SCHEMA_TYPES:
+        return True
+    return path == ("model",) or (last in _ASKED and text in LABELS.get(_shape(path), ()))
+
+
+def _shape(path: Path) -> Path:
+    return tuple([step for step in path if type(step) is str])
+
+
+_ASKED = frozenset(shape[-1] for shape in LABELS)
 
 
 def _role(body: dict[str, Any], path: Path) -> str:
@@ -154,7 +181,7 @@ def context(body: dict[str, Any], sources: frozenset[str]) -> list[str]:
         if role in sources:
             texts += _texts(message.get("content"))
     if "documents" in sources:
-        texts += (text for _, text in json_body.strings(body.get("documents") or []))
+        texts += (text for _, text in json_body.strings(body.get("documents")))
     return texts
 
 
@@ -168,65 +195,80 @@ def _texts(content: Any) -> list[str]:
 # Answers
 
 
-def answers(body: dict[str, Any]) -> list[tuple[Key, Passage]]:
-    """Every text of an unstreamed answer, keyed as its streamed twin would be."""
-    found: list[tuple[Key, Passage]] = []
-    for path, text in _answer_strings(body):
-        passage = Passage(path, "assistant", "output", text, _channel(path))
-        found.append((_key(body, path, "message"), passage))
-    return found
+def deltas(body: dict[str, Any]) -> list[Delta]:
+    """Every text of a streamed chunk, or of an unstreamed answer, keyed alike. Raises `Unreadable`."""
+    return [
+        Delta(_key(body, path), path, text, _channel(path))
+        for path, text in json_body.strings(body)
+        if text and not _is_label(path, text)
+    ]
 
 
-def deltas(chunk: dict[str, Any]) -> list[Delta]:
-    """Every text of a streamed chunk."""
-    return [Delta(_key(chunk, path, "delta"), path, text, _channel(path)) for path, text in _answer_strings(chunk)]
+# Names that the upstream's server gives to things, one word each; no model writes them.
+_IDENTIFIERS = frozenset(
+    {
+        ("id",),
+        ("model",),
+        ("system_fingerprint",),
+        ("obfuscation",),
+        ("choices", "delta", "tool_calls", "id"),
+        ("choices", "message", "tool_calls", "id"),
+    }
+)
+_IDENTIFIER = re.compile(r"[\w.:/@+=-]{1,256}", re.ASCII)
+_LABELLED = _ASKED | {shape[-1] for shape in _IDENTIFIERS}
 
 
-def _answer_strings(body: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Strings of an answer that may be text; ids and closed sets are not. Source: OpenAI's chat object."""
-    for path, text in json_body.strings(body):
-        if text and path[-1] not in _CLOSED and not _is_label(path):
-            yield path, text
+def _is_label(path: Path, text: str) -> bool:
+    """Whether a string is a word of the API in its place, or an identifier in its place."""
+    if path[-1] not in _LABELLED:
+        return False
+    shape = _shape(path)
+    return text in LABELS.get(shape, ()) or (shape in _IDENTIFIERS and _IDENTIFIER.fullmatch(text) is not None)
 
 
-def _is_label(path: Path) -> bool:
-    """`id`, `model` and the like name the answer itself, and a tool call's `id` the call."""
-    return (len(path) == 1 and path[0] in {"id", "model", "system_fingerprint"}) or (
-        path[-1] == "id" and "tool_calls" in path
-    )
-
-
-def _key(body: dict[str, Any], path: Path, holder: str) -> Key:
+def _key(body: dict[str, Any], path: Path) -> Key | None:
     """The choice a text belongs to and its path therein, with positions replaced by the `index` they state.
 
-    Arrays in a stream are sparse: a chunk may carry only the second tool call of the third choice.
+    Arrays in a stream are sparse: a chunk may carry only the second tool call of the third choice. Tokens with their
+    probabilities, one string each, make up one text. What is in no message stands for itself.
     """
+    if len(path) < 3 or path[0] != "choices" or path[2] not in _GROWING:
+        return None
     steps: list[str | int] = []
     value: Any = body
     for step in path:
         value = value[step]
-        stated = value.get("index") if isinstance(step, int) and isinstance(value, dict) else None
-        steps.append(stated if isinstance(stated, int) else step)
-    if steps[0] == "choices" and len(steps) > 2 and isinstance(steps[1], int):
-        inner = steps[3:] if steps[2] == holder else ["", *steps[2:]]
-        return steps[1], tuple(inner)
-    return -1, tuple(steps)
+        stated = value.get("index") if type(step) is int and type(value) is dict else None
+        steps.append(stated if type(stated) is int else step)
+    if type(steps[1]) is not int:
+        return None
+    rest = tuple(steps[2:])
+    return steps[1], _shape(rest) if rest[0] == "logprobs" else rest[1:]
 
 
-def finished(chunk: dict[str, Any]) -> list[int]:
-    """Choices that end with this chunk."""
-    choices = chunk.get("choices")
-    found = choices if isinstance(choices, list) else []
-    return [c.get("index", 0) for c in found if isinstance(c, dict) and c.get("finish_reason") is not None]
+_GROWING = frozenset({"delta", "message", "text", "logprobs"})
+"""Parts of a choice whose texts go on from chunk to chunk."""
 
 
-def finish_reason(body: dict[str, Any]) -> str:
-    """Why the first choice that says so ended, or the empty string."""
-    choices = body.get("choices")
-    for choice in choices if isinstance(choices, list) else []:
-        if isinstance(choice, dict) and isinstance(choice.get("finish_reason"), str):
-            return str(choice["finish_reason"])
-    return ""
+def choices(body: dict[str, Any]) -> list[tuple[int, Any]]:
+    """The choices that an answer or a chunk is about: index, and what it says of why they ended."""
+    found = body.get("choices")
+    if type(found) is not list:
+        return []
+    pairs = [(c.get("index"), c.get("finish_reason")) for c in found if type(c) is dict]
+    return [(index, reason) for index, reason in pairs if type(index) is int]
+
+
+def finish_word(reason: Any) -> str:
+    """Why a choice ended, in OpenAI's word for it or `other`."""
+    return reason if _one_of(LABELS["choices", "finish_reason"], reason) else "other"
+
+
+def model(body: dict[str, Any]) -> str:
+    """The model as the upstream names it, if that is a name."""
+    name = body.get("model")
+    return name if isinstance(name, str) and _IDENTIFIER.fullmatch(name) else ""
 
 
 def usage(body: dict[str, Any]) -> Counts | None:
@@ -239,18 +281,36 @@ def only_usage(chunk: dict[str, Any]) -> bool:
     return chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
 
 
+def failed(body: dict[str, Any]) -> bool:
+    """Whether an answer or a chunk is an error instead of an answer."""
+    return bool(body.get("error")) and not body.get("choices")
+
+
 def without_logprobs(chunk: dict[str, Any]) -> dict[str, Any]:
     """`chunk` without token logprobs, which would spell out what a redaction took away."""
-    choices = [{**c, "logprobs": None} if c.get("logprobs") else c for c in chunk.get("choices", [])]
-    return {**chunk, "choices": choices} if "choices" in chunk else chunk
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        return chunk
+    return {**chunk, "choices": [{**c, "logprobs": None} if _has_logprobs(c) else c for c in choices]}
 
 
-def refusal(last: dict[str, Any] | None, error: dict[str, Any]) -> bytes:
-    """The end of a stream that a policy cut: a chunk that finishes every open choice, the error, `[DONE]`.
+def _has_logprobs(choice: Any) -> bool:
+    return isinstance(choice, dict) and bool(choice.get("logprobs"))
 
-    `last` is the newest chunk seen, for its id and model; `error` the body of OpenAI's envelope.
+
+def refusal(last: dict[str, Any] | None, choices: Iterable[int], error: dict[str, Any], spent: Any) -> bytes:
+    """The end of a stream that a policy cut: a chunk that finishes every open choice, with the error; `[DONE]`.
+
+    `last` is the newest chunk seen, for its id and model; `error` the inside of OpenAI's envelope; `spent` the usage
+    as far as the upstream told it.
     """
     chunk: dict[str, Any] = {"id": "", "object": "chat.completion.chunk", "created": 0, "model": ""}
     chunk |= {key: last[key] for key in chunk if last and key in last}
-    chunk["choices"] = [{"index": 0, "delta": {}, "finish_reason": "content_filter"}]
-    return sse.encoded(orjson.dumps({**chunk, "error": error})) + sse.encoded(sse.DONE)
+    chunk["choices"] = [{"index": i, "delta": {}, "finish_reason": "content_filter"} for i in choices]
+    chunk |= {"usage": spent} if spent else {}
+    return sse.encoded(json_body.encoded({**chunk, "error": error})) + sse.encoded(sse.DONE)
+
+
+def failure(error: dict[str, Any]) -> bytes:
+    """The end of a stream that broke: the error, `[DONE]`."""
+    return sse.encoded(json_body.encoded({"error": error})) + sse.encoded(sse.DONE)

@@ -18,7 +18,8 @@ class Passage:
 
     `role` is the message's role (`system`, `developer`, `user`, `assistant`, `tool`) or `""` for text that
     belongs to no message. `channel` says what kind of text it is: `content`, `reasoning`, `refusal`,
-    `arguments` (of a tool call), `tool` (a tool's definition) or `field` (any other string of the body).
+    `arguments` (of a tool call), `tool` (a tool's definition) or `field` (any other string of the body). The empty
+    path stands for the names of the body's unknown fields, a line each: no text that could be rewritten.
     """
 
     path: Path

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes one event may have. A 5 MiB event was seen in the wild (an image as base64); twice that is a fault."""
 
-_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+DONE = b"[DONE]"
+"""OpenAI's last event."""
+
+# A CR that ends what has come so far may be half of a CRLF: only the next byte tells.
+_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?=[^\n]))")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_LONGEST_END = len(b"\r\n\r\n")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -23,69 +28,79 @@ class Oversized(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event: its `data` (lines joined by LF; empty for comments), its `name`, and the bytes it came as."""
+    """One event: its `data` (lines joined by LF), the bytes it came as, and its other lines.
+
+    `other` are the lines that are not data (comments, `event`, `id`, `retry`, unknown fields), each ended by LF; a
+    comment has no `data` and an `other`.
+    """
 
     data: bytes
     raw: bytes
-    name: bytes = b""
+    other: bytes = b""
 
 
 class Decoder:
-    """Feed bytes as they come; `rest` is what no blank line has ended yet."""
+    """Feed bytes as they come, `finish` when no more do."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_buffer", "_searched")
 
     def __init__(self) -> None:
-        self._buffer = b""
-
-    @property
-    def rest(self) -> bytes:
-        return self._buffer
+        self._buffer = bytearray()
+        self._searched = 0  # no event ends before this offset
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Events that `chunk` completes. Raises `Oversized`."""
-        buffer = self._buffer + chunk if self._buffer else chunk
+        if not self._buffer and _whole(chunk):
+            return [parsed(chunk)]
+        self._buffer += chunk
         events: list[Event] = []
-        at = 0
-        while (end := _end_of_event(buffer, at)) > 0:
-            events.append(parsed(buffer[at:end]))
-            at = end
-        self._buffer = buffer[at:] if at else buffer
+        start = 0
+        while end := self._end(start):
+            events.append(parsed(bytes(self._buffer[start:end])))
+            start = end
+        del self._buffer[:start]
+        self._searched = max(0, len(self._buffer) - _LONGEST_END)
         if len(self._buffer) > MAX_EVENT:
             raise Oversized(f"an event is longer than {MAX_EVENT} bytes")
         return events
 
+    def finish(self) -> list[Event]:
+        """What no blank line has ended. A browser would drop it; other clients read it, so it is an event here."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        self._searched = 0
+        return [parsed(rest)] if rest else []
 
-def _end_of_event(buffer: bytes, at: int) -> int:
-    """Offset just past the next blank line, or 0. Upstreams write LF almost always, so that is looked for first."""
-    if b"\r" not in buffer:
-        found = buffer.find(b"\n\n", at)
-        return found + 2 if found >= 0 else 0
-    match = _BLANK_LINE.search(buffer, at)
-    return match.end() if match else 0
+    def _end(self, start: int) -> int:
+        """Offset just past the first blank line after `start`, or 0."""
+        found = _BLANK_LINE.search(self._buffer, max(start, self._searched))
+        return found.end() if found else 0
+
+
+def _whole(chunk: bytes) -> bool:
+    """Whether `chunk` is one event as nearly all of them come."""
+    return chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2 and _plain(chunk)
+
+
+def _plain(raw: bytes) -> bool:
+    return raw.endswith(b"\n\n") and b"\r" not in raw
 
 
 def parsed(raw: bytes) -> Event:
     """The event that `raw` spells."""
-    if raw.startswith(b"data: ") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
+    if _whole(raw):
         return Event(raw[6:-2], raw)
     data: list[bytes] = []
-    name = b""
+    other: list[bytes] = []
     for line in _LINE_END.split(raw.removeprefix(_BOM)):
         field, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
         if field == b"data":
-            data.append(value)
-        elif field == b"event":
-            name = value
-    return Event(b"\n".join(data), raw, name)
+            data.append(value.removeprefix(b" "))
+        elif line:
+            other.append(line + b"\n")
+    return Event(b"\n".join(data), raw, b"".join(other))
 
 
-def encoded(data: bytes, name: bytes = b"") -> bytes:
-    """`data` as one event's bytes."""
-    head = b"event: " + name + b"\n" if name else b""
-    return head + b"".join(b"data: " + line + b"\n" for line in data.split(b"\n")) + b"\n"
-
-
-DONE = b"[DONE]"
-"""OpenAI's last event."""
+def encoded(data: bytes, other: bytes = b"") -> bytes:
+    """`data` as one event's bytes, after its `other` lines."""
+    return other + b"".join(b"data: " + line + b"\n" for line in data.split(b"\n")) + b"\n"

@@ -1,0 +1,212 @@
+"""The path of one exchange: judge the request, ask an upstream, judge the answer, respond, record.
+
+It reads downwards in the order things happen. What a later step needs is on the `Run` and its `Exchange`.
+
+    run         the call that began an exchange, how it stands, and whom it is told to
+    response    what the client was told so far, and the record
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.config.schema import OpenAISpec
+from gateway.errors import PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
+from gateway.exchange import Exchange, Timing
+from gateway.pipeline.response import Response
+from gateway.pipeline.run import Call, Client, Ledger, Run
+from gateway.policy.policy import Policy, enforce
+from gateway.policy.rail import Subject
+from gateway.policy.verdict import ALLOW, Verdict, applied
+from gateway.routing import Answered, Routes, Target, asked
+from gateway.stream import Relay, Tally, drained
+from gateway.upstream import Ask, Reply
+from gateway.wire import body as json_body
+from gateway.wire import chat, envelope
+from gateway.wire.passage import Passage
+
+MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes an unstreamed answer may have: it is held whole to be judged."""
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """All that exchanges share. `clock` is monotonic, in seconds."""
+
+    routes: Routes
+    policies: Mapping[str, Policy]
+    ledger: Ledger
+    clock: Callable[[], float]
+
+    async def run(self, call: Call, client: Client) -> None:
+        """Answer `call` to `client` and leave its record, however it ends."""
+        exchange = Exchange(call.id, call.endpoint, Timing(call.started), call.trace, call.principal.name)
+        exchange.received = len(call.raw)
+        sent = Response(exchange, client, self.ledger, self.clock)
+        try:
+            await self._answer(call, exchange, sent)
+        except TidegateError as error:
+            await sent.refuse(error)
+        except asyncio.CancelledError:
+            exchange.outcome, exchange.error = "cancelled", "client_gone"
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours is a 500 and a record, never a hung client
+            exchange.error = type(error).__name__
+            await sent.refuse(TidegateError("The gateway failed to handle this request."))
+        finally:
+            sent.record()
+
+    async def _answer(self, call: Call, exchange: Exchange, sent: Response) -> None:
+        run = sent.run = self._admitted(call, exchange)
+        self.ledger.started(exchange)
+        raw = await self._inspected(call.raw, run)
+        exchange.timing.sent = self.clock()
+        async with asked(run.route.targets, lambda target: _ask(target, raw, run, call), exchange.tried) as answered:
+            self._note_reply(answered, run)
+            if _streamed(answered.reply, exchange):
+                await self._stream(answered.reply, run, sent)
+            else:
+                await self._whole(answered.reply, run, sent)
+
+    # Judging the request
+
+    def _admitted(self, call: Call, exchange: Exchange) -> Run:
+        body = chat.read(call.raw)
+        exchange.stream = body.get("stream") is True
+        route = self.routes.pick(body["model"])
+        policy = self.policies[call.principal.policy or route.policy]
+        exchange.model = exchange.route = route.model
+        exchange.policy, exchange.digest = policy.name, policy.digest
+        run = Run(exchange, policy, route, body, Tally(self.clock))
+        run.question = chat.question(body)
+        run.context = chat.context(body, frozenset(policy.spec.context))
+        return run
+
+    async def _inspected(self, raw: bytes, run: Run) -> bytes:
+        """The request's bytes as they may be sent: untouched, or with what the rails rewrote."""
+        passages = chat.prompts(run.body)
+        run.exchange.scannable += sum([len(p.text.encode()) for p in passages])
+        run.characters = sum([len(p.text) for p in passages])
+        for passage in passages:
+            run.vault.reserve(passage.text)
+        began = self.clock()
+        subject = Subject(passages, run.question, run.context, run.vault)
+        verdicts = await run.bench("input").judged(subject)
+        run.exchange.timing.input_rails = self.clock() - began
+        run.exchange.scanned = run.exchange.scannable
+        _enforce_all(passages, verdicts, run.policy.spec.refusal)
+        texts = [(p.path, applied(p.text, v.edits)) for p, v in zip(passages, verdicts, strict=True) if v.edits]
+        if not texts:
+            return raw
+        run.body = json_body.rewritten(run.body, texts)
+        return json_body.encoded(run.body)
+
+    # Reading the answer
+
+    def _note_reply(self, answered: Answered, run: Run) -> None:
+        timing = run.exchange.timing
+        timing.connected = self.clock()
+        timing.upstream += timing.connected - (timing.sent or timing.connected)
+        run.exchange.upstream = answered.target.upstream.name
+        run.exchange.status = run.status = answered.reply.status
+
+    async def _whole(self, reply: Reply, run: Run, sent: Response) -> None:
+        raw = await self._read(reply, run.exchange)
+        raw, body = _object(raw, reply.status)
+        try:
+            texts = chat.deltas(body)
+        except json_body.Unreadable as error:
+            raise UpstreamBroken(f"The upstream's answer cannot be read: {error}.") from None
+        run.tally.note(body, texts)
+        if run.tally.failed or reply.status >= 400:
+            run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
+        window = run.window(whole=True)
+        spans = [(text.path, window.feed(text.key, _passage(text))) for text in texts]
+        size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
+        run.exchange.scannable += size
+        window.finish()
+        enforce(await window.judge(), run.policy.spec.refusal)
+        run.exchange.scanned += size
+        changed = [(path, span.delivered()) for path, span in spans if span.touched]
+        if changed:
+            raw = json_body.encoded(chat.without_logprobs(json_body.rewritten(body, changed)))
+        await sent.whole(reply, raw)
+
+    async def _read(self, reply: Reply, exchange: Exchange) -> bytes:
+        began, size, parts = self.clock(), 0, []
+        try:
+            async with aclosing(reply.chunks) as chunks:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    parts.append(chunk)
+                    if size > MAX_ANSWER:
+                        raise UpstreamBroken(f"The upstream's answer is larger than {MAX_ANSWER} bytes.")
+        finally:
+            exchange.timing.upstream += self.clock() - began
+        return b"".join(parts)
+
+    async def _stream(self, reply: Reply, run: Run, sent: Response) -> None:
+        relay = Relay(run.window(), run.tally, run.exchange, run.policy.spec.refusal, run.asked_usage)
+        sent.relay = relay
+        async with aclosing(reply.chunks) as chunks:
+            async for chunk in relay.relayed(chunks):
+                await sent.chunk(reply, chunk)
+            if run.tally.failed:
+                run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
+            await sent.last(reply, relay.last)
+            await drained(chunks)
+        await sent.client.end()
+
+
+def _passage(delta: chat.Delta) -> Passage:
+    return Passage(delta.path, "assistant", "output", delta.text, delta.channel)
+
+
+def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: str | None) -> None:
+    joined = ALLOW
+    for passage, verdict in zip(passages, verdicts, strict=True):
+        if verdict.edits and not passage.path:
+            raise PolicyBlocked(refusal or "A content policy would rewrite the name of a field; rename it.")
+        joined |= verdict
+    enforce(joined, refusal)
+
+
+def _ask(target: Target, raw: bytes, run: Run, call: Call) -> Ask:
+    """The request as `target` gets it: its own name of the model, and usage asked for where streams hide it."""
+    spec, body = target.spec, run.body
+    run.target = target
+    model = spec.model if spec.kind == "openai" else None
+    if model is not None and model != body["model"]:
+        raw = json_body.spliced(raw, body, "model", model)
+    asks_usage = not isinstance(spec, OpenAISpec) or spec.stream_usage == "ask"
+    run.asked_usage = run.exchange.stream and asks_usage and not chat.asks_usage(body)
+    if run.asked_usage:
+        raw = chat.with_usage(raw, body)
+    return Ask(chat.ENDPOINT, raw, run.exchange.stream, call.headers)
+
+
+def _streamed(reply: Reply, exchange: Exchange) -> bool:
+    """Whether the answer is a stream. Raises `UpstreamError` for what is no answer at all."""
+    if reply.status in {401, 403}:
+        raise UpstreamError(f"The upstream refused the gateway's credentials ({reply.status}).")
+    if not (200 <= reply.status < 300 or 400 <= reply.status < 600):
+        raise UpstreamBroken(f"The upstream answered {reply.status}, which is no answer.")
+    streamed = reply.status < 400 and reply.header("content-type").lower().startswith("text/event-stream")
+    if streamed and not exchange.stream:
+        raise UpstreamBroken("The upstream streams an answer that was not asked to be streamed.")
+    return streamed
+
+
+def _object(raw: bytes, status: int) -> tuple[bytes, dict[str, Any]]:
+    """The JSON object in `raw`. An error that is told otherwise, in HTML or not at all, is put in the envelope."""
+    try:
+        return raw, json_body.answer(raw)
+    except json_body.Unreadable as error:
+        if status < 400:
+            raise UpstreamBroken(f"The upstream's answer cannot be read: {error}.") from None
+        own = envelope.body(UpstreamError(f"The upstream answered {status}."))
+        return own, json_body.answer(own)

@@ -1,0 +1,124 @@
+"""The client's side of an exchange: what it was told so far, how it is told of an error, and the record kept of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.errors import PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
+from gateway.exchange import Exchange, Outcome
+from gateway.pipeline.run import Answer, Client, Ledger, Run
+from gateway.stream import Relay
+from gateway.upstream import Reply
+from gateway.wire import envelope
+
+
+@dataclass(slots=True)
+class Response:
+    """What the client has been told so far, and the record kept of it."""
+
+    exchange: Exchange
+    client: Client
+    ledger: Ledger
+    clock: Callable[[], float]
+    run: Run | None = None
+    relay: Relay | None = None
+    begun: bool = False
+    recorded: bool = False
+
+    async def whole(self, reply: Reply, raw: bytes) -> None:
+        if reply.status < 400:
+            self.exchange.timing.first_token = self.clock()
+        headers = {**_passed_on(reply), "content-type": "application/json", **self.headers()}
+        await self._respond(reply.status, headers, raw)
+
+    async def chunk(self, reply: Reply, chunk: bytes) -> None:
+        headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
+        self.begun = True
+        self.exchange.sent += len(chunk)
+        await self.client.write(chunk, headers)
+
+    async def last(self, reply: Reply, chunk: bytes) -> None:
+        """Write a stream's last bytes. A client that has them may leave: the record comes first."""
+        headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
+        self.begun = True
+        self.exchange.sent += len(chunk)
+        self.record()
+        await self.client.write(chunk, headers)
+
+    async def refuse(self, error: TidegateError) -> None:
+        """End with `error`: as OpenAI's envelope if nothing was sent yet, else as the stream's last events."""
+        self.exchange.error = self.exchange.error or error.code or type(error).__name__
+        self.exchange.outcome = _outcome(error)
+        if not self.begun or not self.relay:
+            headers = {"content-type": "application/json", **envelope.headers(error), **self.headers()}
+            await self._respond(error.status, headers, envelope.body(error))
+            return
+        last = self.relay.ending(error)
+        self.exchange.sent += len(last)
+        self.record()
+        await self.client.write(last, {})
+        await self.client.end()
+
+    async def _respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.exchange.status = status
+        self.exchange.sent += len(body)
+        self.record()
+        await self.client.respond(status, headers, body)
+
+    def headers(self) -> dict[str, str]:
+        """Of every answer. What the rails have said up to now; overhead is all time not spent on the upstream."""
+        timing, now = self.exchange.timing, self.clock()
+        waiting = now - timing.sent if timing.sent is not None and timing.connected is None else 0.0
+        overhead = now - timing.started - timing.upstream - waiting
+        return {
+            "x-request-id": self.exchange.id,
+            "x-tidegate-verdict": self.run.docket.verdict() if self.run else "allow",
+            "x-tidegate-overhead-ms": f"{max(overhead, 0) * 1000:.2f}",
+        }
+
+    def record(self) -> None:
+        """Write the outcome, once, before the client has the answer's last byte."""
+        if self.recorded:
+            return
+        self.recorded = True
+        timing = self.exchange.timing
+        timing.finished = self.clock()
+        if timing.sent is not None and timing.connected is None:
+            timing.upstream = timing.finished - timing.sent
+        if self.run:
+            self._note(self.run)
+        self.ledger.completed(self.exchange)
+
+    def _note(self, run: Run) -> None:
+        exchange = self.exchange
+        exchange.judgements, exchange.verdict = run.docket.judgements(), run.docket.verdict()
+        exchange.timing.output_rails = sum([j.seconds for j in exchange.judgements if j.stage == "output"])
+        exchange.timing.gaps, exchange.timing.last_token = run.tally.gaps, run.tally.last
+        exchange.answered, exchange.finish = run.tally.model, run.tally.finish
+        exchange.usage = run.usage()
+        if run.target:
+            answer = Answer(run.tally.text(), run.question, run.context)
+            self.ledger.answered(exchange, run.target, answer)
+
+
+_FORWARDED = frozenset({"content-type", "retry-after", "openai-processing-ms", "openai-version"})
+_SANE = re.compile(r"[\x20-\x7e]{1,256}")
+
+
+def _passed_on(reply: Reply) -> dict[str, str]:
+    """The upstream's headers that mean something to a client. Its cookies, limits and server names do not."""
+    return {k.lower(): v for k, v in reply.headers if k.lower() in _FORWARDED and _SANE.fullmatch(v)}
+
+
+def _outcome(error: TidegateError) -> Outcome:
+    match error:
+        case PolicyBlocked():
+            return "blocked"
+        case PolicyUnavailable():
+            return "unavailable"
+        case RequestError():
+            return "rejected"
+        case _:
+            return "failed"

@@ -1,0 +1,100 @@
+"""One exchange as the pipeline sees it: the call that began it, how it stands, and whom it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.exchange import Exchange, Usage
+from gateway.policy.docket import Docket, Stage
+from gateway.policy.policy import Bench, Policy
+from gateway.policy.vault import Vault
+from gateway.policy.window import Window
+from gateway.routing import Route, Target
+from gateway.stream import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks: a key's name, and the policy bound to it if any."""
+
+    name: str = ""
+    policy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it came in. `trace` is the W3C trace id, `started` an instant on the pipeline's clock."""
+
+    id: str
+    endpoint: str
+    raw: bytes
+    principal: Principal
+    started: float
+    trace: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Client(Protocol):
+    """Where the answer goes. `respond` is a whole one; `write` and `end` are its streamed twin."""
+
+    async def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None: ...
+    async def write(self, chunk: bytes, headers: Mapping[str, str]) -> None: ...
+    async def end(self) -> None: ...
+
+
+class Ledger(Protocol):
+    """Where what happened goes: the log, the metrics, the prices, the scorer."""
+
+    def started(self, exchange: Exchange) -> None: ...
+    def completed(self, exchange: Exchange) -> None: ...
+    def answered(self, exchange: Exchange, target: Target, answer: Answer) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as the scorer needs it: the first choice's text, and what it answers to."""
+
+    text: str
+    question: str
+    context: Sequence[str]
+
+
+@dataclass(slots=True)
+class Run:
+    """One exchange on its way: its record, what its rails said, its placeholders, what its answer adds up to."""
+
+    exchange: Exchange
+    policy: Policy
+    route: Route
+    body: dict[str, Any]
+    tally: Tally
+    docket: Docket = field(default_factory=Docket)
+    vault: Vault = field(default_factory=Vault)
+    question: str = ""
+    context: Sequence[str] = ()
+    characters: int = 0  # of the request's text
+    target: Target | None = None  # asked last
+    status: int = 0  # that it answered with
+    asked_usage: bool = False  # of its stream, where the client did not
+
+    def bench(self, stage: Stage) -> Bench:
+        return Bench(self.policy.stage(stage), stage, self.docket, self.tally.clock)
+
+    def window(self, *, whole: bool = False) -> Window:
+        return Window(self.bench("output"), self.vault, self.question, self.context, whole)
+
+    def usage(self) -> Usage:
+        """Tokens as the upstream counts them, or estimated where it must have worked and did not say."""
+        if self.tally.counts:
+            return Usage(*self.tally.counts)
+        left = self.exchange.outcome == "cancelled" and not self.status
+        if not self.target or not (left or 200 <= self.status < 300):
+            return Usage()
+        return Usage(input=_tokens(self.characters), output=_tokens(self.tally.characters), estimated=True)
+
+
+def _tokens(characters: int) -> int:
+    """About four characters make a token of English, OpenAI says; better than nothing, and marked as such."""
+    return -(-characters // 4)
