@@ -46,7 +46,7 @@ lock: $(STAMP) ## write constraints.txt from what is installed; run the suite be
 	@$(BIN)/python tests/shipping/lock.py constraints.txt
 
 image-steps: $(STAMP) ## run the Dockerfile's steps in a bare Debian root (needs root and debootstrap)
-	@$(BIN)/python tests/shipping/dockerfile_steps.py Dockerfile
+	@PYTHONPATH=tests $(BIN)/python -m shipping.dockerfile_steps Dockerfile $(BIND:%=--bind %)
 
 clean: ## remove what make and the tests left behind
 	rm -rf $(VENV) tests/node/node_modules dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
