@@ -21,10 +21,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from shipping.dockerfile import Instruction, Stage, read
 
@@ -36,6 +37,7 @@ ENVIRONMENT = {
     "LANG": "C.UTF-8",
 }
 READY_S = 120
+NONE: Mapping[str, str] = MappingProxyType({})
 CLONE_NEWNET = 0x40000000
 KEY = "a-key-for-this-test-alone"
 
@@ -49,15 +51,17 @@ class Root:
     folder: str = "/"
     user: str = "root"
 
-    def popen(self, argv: Sequence[str], said: int | None = None, **env: str) -> subprocess.Popen[bytes]:
+    def popen(
+        self, argv: Sequence[str], said: int | None = None, more: Mapping[str, str] = NONE
+    ) -> subprocess.Popen[bytes]:
         inside = f"cd {shlex.quote(self.folder)} && exec {shlex.join(argv)}"
         chroot = ["chroot", f"--userspec={self.user}", str(self.path), "/bin/sh", "-c", inside]
         return subprocess.Popen(
-            chroot, env=self.env | env, start_new_session=True, stdout=said, stderr=said and subprocess.STDOUT
+            chroot, env={**self.env, **more}, start_new_session=True, stdout=said, stderr=said and subprocess.STDOUT
         )
 
     def run(self, argv: Sequence[str]) -> int:
-        return self.popen(argv, **outside()).wait()
+        return self.popen(argv, more=outside()).wait()
 
     def at(self, path: str) -> Path:
         """Where `path`, as an instruction writes it, is on this machine."""
