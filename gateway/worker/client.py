@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import socket
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, assert_never, cast
 
@@ -154,7 +156,8 @@ class Client:
         pause, longest = RETRY_S
         while not self._closed:
             with suppress(OSError):  # nobody listens yet
-                _, link = await loop.create_unix_connection(lambda: Link(self.name), str(self._path))
+                peer = await _connected(self._path)
+                _, link = await loop.create_unix_connection(partial(Link, self.name, peer), sock=peer)
                 if await link.greeted() and not self._closed:
                     return link
                 await link.close()
@@ -214,11 +217,12 @@ class Inbox:
 class Link(asyncio.Protocol):
     """One connection, and the calls that wait on it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, peer: socket.socket) -> None:
         self.pending: dict[int, asyncio.Future[Any] | Inbox] = {}
         self.open = False
         self.instance = 0  # of the server at the other end
         self._name = name
+        self._peer = peer
         self._decoder: Decoder[Answered] = Decoder(answered)
         self._gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._hello: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -244,6 +248,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol's
         self.open = False
+        self._drain()
         pending, self.pending = self.pending, {}
         for wait in pending.values():
             _fail(wait, _Severed())
@@ -252,21 +257,28 @@ class Link(asyncio.Protocol):
             self._hello.set_result(False)
 
     def write(self, frame: bytes) -> None:
-        self._transport.write(frame)
+        if not self._transport.is_closing():  # else the connection is lost, as `connection_lost` is about to tell
+            self._transport.write(frame)
 
     def grant(self, id_: int, taken: int) -> None:
         """Half the credit at a time, so that the worker need not wait for more."""
         if taken % (CREDIT // 2) == 0 and id_ in self.pending:
-            self._transport.write(encode(Credit(id_, CREDIT // 2)))
+            self.write(encode(Credit(id_, CREDIT // 2)))
 
     def leave(self, id_: int) -> None:
         """The caller waits no longer; tell the server unless it has answered."""
         if self.pending.pop(id_, None) is not None and self.open:
-            self._transport.write(encode(Cancel(id_)))
+            self.write(encode(Cancel(id_)))
 
     async def close(self) -> None:
         self._transport.abort()
         await self._gone
+
+    def _drain(self) -> None:
+        """Where it was a write that failed, answers of the dead server may still lie unread."""
+        with suppress(OSError):
+            while data := self._peer.recv(1 << 16):
+                self.data_received(data)
 
     def _take(self, message: Answered) -> None:
         match message:
@@ -306,6 +318,16 @@ _END = object()
 
 class _Severed(Exception):
     """The connection went with this call in hand. Whether the engine had begun it, the next server will know."""
+
+
+async def _connected(path: Path) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        await asyncio.get_running_loop().sock_connect(peer, str(path))
+    except BaseException:
+        peer.close()
+        raise
+    return peer
 
 
 def _finite(seconds: float) -> float:

@@ -77,6 +77,19 @@ async def test_a_call_whose_template_died_is_lost_rather_than_begun_again(worker
     assert mark.read_text() == "x"
 
 
+async def test_answers_that_a_server_gave_before_it_died_are_not_lost(worker: Worker) -> None:
+    await worker.client.ready(5)
+    calls = [asyncio.create_task(worker.client.call("echo", n, deadline_s=20)) for n in range(30)]
+    kill = asyncio.create_task(worker.client.call("kill", signal.SIGKILL, deadline_s=20))
+    await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - so that all has happened before this loop looks
+    late = asyncio.create_task(worker.client.call("echo", "late", deadline_s=20))  # is written to nobody
+    assert await asyncio.gather(*calls) == list(range(30))
+    assert await late == "late"
+    with pytest.raises(WorkerLost):
+        await kill
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV, signal.SIGABRT])
 async def test_a_server_that_is_killed_or_stopped_from_outside_is_replaced(worker: Worker, number: int) -> None:
     before = await who(worker)
