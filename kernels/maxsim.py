@@ -364,7 +364,7 @@ def chosen(r: Tensor, pairs: int, rows: int, columns: int) -> Tiling:
     Contexts are shared out among programs where there are too few pairs to fill the device.
     """
     width = r.shape[1] * r.dtype.itemsize
-    tall = 128 if rows > 64 and width <= 768 else 64
+    tall = 128 if rows > 64 and width <= 768 else 64 if width <= 1536 else 32
     wide = 128 if width <= 512 else 64 if width <= 768 else 32
     cut = Tiling(tall, wide, warps=8 if tall == 128 else 4, stages=3 if width <= 256 else 2)
     programs = pairs * max(triton.cdiv(rows, tall), 1)

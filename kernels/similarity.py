@@ -158,8 +158,8 @@ def similarity_topk(
     high, low = halves(q.shape[1])
     if q.stride(1) != 1 or b.stride(1) != 1:
         raise ValueError("the last dimension of queries and bank must be contiguous")
-    together = min(max(triton.next_power_of_2(len(q)), 16), 64)
-    tiles, rows = triton.cdiv(len(q), together), 64 if q.shape[1] * q.dtype.itemsize > 512 else 128
+    together, rows, stages = _tiling(len(q), q.shape[1] * q.dtype.itemsize)
+    tiles = triton.cdiv(len(q), together)
     shares = shares or max(min(2 * processors(q.device) // max(tiles, 1), triton.cdiv(len(b), rows)), 1)
     slots = triton.next_power_of_2(k)
     kept = torch.empty(len(q), shares * slots, dtype=torch.int64, device=q.device)
@@ -173,10 +173,20 @@ def similarity_topk(
             HIGH=high, LOW=low, ROWS=rows, QUERIES=together, SHARES=shares,
             K=slots, T=triton.next_power_of_2(max(len(taus), 1)), COUNTED=len(taus) > 0,
             SCALED=scaled, INTEGER=q.dtype == torch.int8,
-            PRECISION=precision(q), INTERPRETED=interpreted(q), num_warps=8 if together > 32 else 4, num_stages=3,
+            PRECISION=precision(q), INTERPRETED=interpreted(q), num_warps=8 if together > 32 else 4, num_stages=stages,
         )  # fmt: skip
     values, places = unkeyed_torch(kept.topk(k, dim=1).values)
     return Nearest(values, torch.where(values == -torch.inf, -1, places), counts)
+
+
+def _tiling(queries: int, width: int) -> tuple[int, int, int]:
+    """(queries a tile, rows a tile, tiles in flight) for rows of `width` bytes: what 227 KB of shared memory hold."""
+    together = min(max(triton.next_power_of_2(queries), 16), 64 if width <= 1536 else 16)
+    if width <= 512:
+        return together, 128, 2
+    if width <= 768:
+        return together, 64, 3
+    return together, 32 if width <= 1536 else 16, 2
 
 
 def _scales(rows: Rows) -> Tensor:
