@@ -1,13 +1,15 @@
 import subprocess
 import sys
+from dataclasses import fields
 
-from kernels import maxsim
-from kernels.dispatch import ops
+from kernels.dispatch import Ops, ops
+
+OPS = [field.name for field in fields(Ops) if field.name != "device"]
 
 
-def test_a_cpu_runs_the_reference_and_a_gpu_the_kernel() -> None:
-    assert ops("cpu").ragged_maxsim_stats is maxsim.ragged_maxsim_stats_torch
-    assert ops("cuda").ragged_maxsim_stats is maxsim.ragged_maxsim_stats
+def test_a_cpu_runs_the_references_and_a_gpu_the_kernels() -> None:
+    for chosen, suffix in ((ops("cpu"), "_torch"), (ops("cuda"), "")):
+        assert [getattr(chosen, op).__name__ for op in OPS] == [op + suffix for op in OPS]
 
 
 def test_importing_kernels_imports_nothing_else() -> None:
