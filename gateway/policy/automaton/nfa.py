@@ -146,6 +146,10 @@ class Nfa:
             self.plain[state] = found
         return found
 
+    def hollow(self, rule: int) -> bool:
+        """Whether `rule` matches the empty text somewhere."""
+        return any(self.matched(self.starts[rule], before, after) for before in Kind for after in Kind)
+
     def matched(self, core: int, before: Kind, after: Kind) -> bool:
         return bool(self.reach(core, before, after).matched)
 

@@ -91,7 +91,7 @@ class Scanner:
         return taken
 
     def _moved(self, move: Move, threads: tuple[int, ...], ends: tuple[int, int]) -> None:
-        """`threads` are all starts, that of the new one last; `ends` where matches end that `ended` and that are `done`."""
+        """`threads` are all starts, the new one's last; `ends` where matches end that `ended`, and that are `done`."""
         self._note(move.ended, threads, ends[0])
         self._note(move.done, threads, ends[1])
         self.starts = tuple([threads[i] for i in move.kept])

@@ -275,3 +275,30 @@ def _single(code: int) -> Ranges:
 def _switched(flags: _Flags, on: str, off: str) -> _Flags:
     new = {name: True for name in on if name != "U"} | {name: False for name in off if name != "U"}
     return replace(flags, **new)
+
+
+_WRITTEN = {
+    Look.BEGIN: r"\A",
+    Look.END: r"\z",
+    Look.LINE_BEGIN: "(?m:^)",
+    Look.LINE_END: "(?m:$)",
+    Look.BOUNDARY: r"\b",
+    Look.INSIDE: r"\B",
+}
+
+
+def written(node: Node) -> str:
+    """`node` in RE2's notation."""
+    match node:
+        case Chars(ranges):
+            members = "".join(f"\\x{{{low:x}}}-\\x{{{high:x}}}" for low, high in ranges)
+            return f"[{members}]" if ranges else r"[^\x00-\x{10FFFF}]"
+        case Place(look):
+            return _WRITTEN[look]
+        case Seq(nodes):
+            return "".join(written(n) for n in nodes)
+        case Choice(nodes):
+            return "(?:" + "|".join(written(n) for n in nodes) + ")"
+        case Repeat(inner, low, high):
+            bounds = "" if high is None else high
+            return f"(?:{written(inner)}){{{low},{bounds}}}"

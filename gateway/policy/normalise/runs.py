@@ -1,8 +1,8 @@
 """Runs of symbols that carry a text, followed symbol by symbol.
 
 A run is read from its first symbol on. It is a text as long as its bytes are UTF-8 without control characters; from the
-first byte that is not, the rest of the run is passed over (up to the next `/`, `+`, `-` or `_` in base64, behind which
-a path or a URL may carry another one). Words of a language are such runs too: few get past their second letter.
+first byte that is not, another one is looked for: in base64 behind the next character that is no letter or digit, so
+also behind the `/` of a path. Words of a language are such runs too: few get past their second letter.
 """
 
 from __future__ import annotations
@@ -95,52 +95,36 @@ class Decoder:
 
     code: Code
     sink: Sink
-    run: Run | None = None  # that is still text
-    passing: bool = False  # over one that is not
     before: str = ""  # the last two characters
+    run: Run | None = None  # that is still text
     wrapping: str = ""  # the line end behind `run`, as far as it came
 
     def feed(self, text: str, at: int) -> None:
         """The text goes on with `text`, which stands at offset `at`."""
-        here = 0
+        here = len(self.before)
+        text = self.before + text
         while here < len(text):
             if self.run is not None:
-                here = self._read(self.run, text, here, at)
-            elif self.passing:
-                here = self._pass(text, here)
+                here = self._read(self.run, text, here, at - len(self.before))
+            elif (found := self.code.seek.search(text, here)) is not None:
+                here = found.start()
+                self.run = Run(self.code, [(0, at - len(self.before) + here)])
             else:
-                here = self._seek(text, here, at)
-        self.before = (self.before + text)[-2:]
+                break
+        self.before = text[-2:]
 
     def finish(self) -> None:
         """The text ends."""
         if self.run is not None:
             self._close()
-        self.passing, self.before = False, ""
-
-    def _seek(self, text: str, here: int, at: int) -> int:
-        if here < len(self.before):
-            found = self.code.seek.search(self.before + text, len(self.before) + here)
-            start = found.start() - len(self.before) if found is not None else 0
-        else:
-            found = self.code.seek.search(text, here)
-            start = found.start() if found is not None else 0
-        if found is None:
-            self.passing = not self.code.until.match(text, len(text) - 1)
-            return len(text)
-        self.run = Run(self.code, [(0, at + start)])
-        return start
-
-    def _pass(self, text: str, here: int) -> int:
-        found = self.code.until.search(text, here)
-        self.passing = found is None
-        return len(text) if found is None else found.start()
+        self.before = ""
 
     def _read(self, run: Run, text: str, here: int, at: int) -> int:
+        symbol = self.code.symbol
         if self.wrapping:
             return self._wrapped(run, text, here, at)
-        if run.symbols == 1 and self.code.symbol.match(text, here) and not self.code.pair.match(run.group + text[here]):
-            return self._lost(here)
+        if run.symbols == 1 and symbol.match(text, here) and not self.code.pair.match(run.group + text[here]):
+            return self._lost(run, 1, at)
         # Twice as much each time: a long text is read at once, and little in vain of what turns out to be none.
         found = self.code.symbols.match(text, here, here + max(64, run.symbols))
         end = found.end() if found is not None else here
@@ -151,8 +135,8 @@ class Decoder:
                 run.given += len(chars.encode())
                 self.sink.text(chars, run, given)
             if bad is not None:
-                return self._lost(run.place(bad) + 1 - at)
-        if end < len(text) and not self.code.symbol.match(text, end):
+                return self._lost(run, bad, at)
+        if end < len(text) and not symbol.match(text, end):
             if text[end] in "\r\n" and self.code.wraps and run.line >= WRAP:
                 self.wrapping = text[end]
                 return end + 1
@@ -170,10 +154,10 @@ class Decoder:
             self._close()
         return here
 
-    def _lost(self, here: int) -> int:
+    def _lost(self, run: Run, bad: int, at: int) -> int:
+        """`run` turned out to be no text at its symbol `bad`; where the next one is to be looked for."""
         self._close()
-        self.passing = True
-        return here
+        return run.place(max(bad, 1)) - at
 
     def _close(self) -> None:
         self.sink.close()

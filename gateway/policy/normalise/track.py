@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from gateway.policy.automaton.dfa import Config, Dfa
@@ -56,7 +57,9 @@ class Folded:
     dfa: Dfa
     escapes: Scanner
     fold: Fold
+    reworded: AbstractSet[int] = frozenset()  # rules that count only where something was folded
     own: Scanner | None = None  # while it reads otherwise
+    altered: list[int] = field(default_factory=list)  # where that was
     base: int = 0  # what was fed to `own` ends here
     tail: str = ""  # what follows: an escape that may be going on
 
@@ -90,7 +93,11 @@ class Folded:
         return self.own.cut(min(limit, self.base) if self.tail else limit)
 
     def take(self, upto: int) -> list[Match]:
-        return self.own.take(upto) if self.own is not None else []
+        taken = self.own.take(upto) if self.own is not None else []
+        if self.reworded:
+            taken = [m for m in taken if m.rule not in self.reworded or any(m.start <= a < m.end for a in self.altered)]
+            self.altered = [a for a in self.altered if a >= upto]
+        return taken
 
     def _plain(self, text: str) -> bool:
         """Whether `text` reads as it stands."""
@@ -138,9 +145,13 @@ class Folded:
         return passed
 
     def _read(self, chars: str, start: int, end: int) -> None:
-        if self.own is not None:
-            for char in chars.translate(self.fold):
-                self.own.step(char, start, end)
+        if self.own is None:
+            return
+        new = chars.translate(self.fold)
+        if self.reworded and (new != chars or end - start > 1):
+            self.altered.append(start)
+        for char in new:
+            self.own.step(char, start, end)
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ A printable ASCII text without escapes and runs has none, and one pass of RE2 te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from gateway.policy.automaton.dfa import Dfa
@@ -24,31 +25,35 @@ CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """`text` is what is read; `spans` tells of each of its characters which of the raw text it was made of.
+    """`text` is what is read of `source`; `spans` tells of each of its characters what it was made of.
 
-    A match counts if it ends at raw offset `least` or later.
+    A match counts if it ends at offset `least` of `source` or later.
     """
 
+    source: str
     text: str
     spans: Callable[[], list[Span]]
     least: int = 0
 
-    def raw(self, matches: Iterable[Match]) -> Iterator[Match]:
-        """`matches` in this view as matches in the raw text."""
+    def matches(self, found: Iterable[Match], reworded: AbstractSet[int]) -> Iterator[Match]:
+        """What was `found` in this view, as matches in the source.
+
+        A rule that was `reworded` for folded texts counts only where something was folded: `schon` is no `schön`.
+        """
         spans = None
-        for match in matches:
+        for match in found:
             spans = self.spans() if spans is None else spans
-            end = spans[match.end - 1][1]
-            if end >= self.least:
-                yield Match(spans[match.start][0], end, match.rule)
+            start, end = spans[match.start][0], spans[match.end - 1][1]
+            same = match.rule in reworded and self.source[start:end] == self.text[match.start : match.end]
+            if end >= self.least and not same:
+                yield Match(start, end, match.rule)
 
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """What a text says: `text` folded, `spans` of the raw text for each of its characters, `decoded` runs."""
+    """What a text says: folded, and in each of its runs."""
 
-    text: str
-    spans: Callable[[], list[Span]]
+    folded: View
     decoded: tuple[View, ...]
 
 
@@ -65,8 +70,9 @@ class Normaliser:
 
     def normal(self, text: str) -> Normal:
         views = self.views(text)
-        folded = next((v for v in views if v.least < 0), View(text, lambda: [(i, i + 1) for i in range(len(text))]))
-        return Normal(folded.text, folded.spans, tuple(v for v in views if v.least >= 0))
+        if views and views[0].least < 0:
+            return Normal(views[0], tuple(views[1:]))
+        return Normal(View(text, text, lambda: [(i, i + 1) for i in range(len(text))]), tuple(views))
 
     def views(self, text: str) -> list[View]:
         """All that `text` says beside itself."""
@@ -78,7 +84,7 @@ class Normaliser:
         pieces = list(self._pieces(text))
         folded = "".join(new.translate(self.fold) for _, _, new in pieces)
         if folded != text:
-            yield View(folded, lambda: list(self._spans(pieces)), -1)
+            yield View(text, folded, lambda: list(self._spans(pieces)), -1)
 
     def _pieces(self, text: str) -> Iterator[tuple[int, int, str]]:
         """(start, end, what it reads) of each escape and of all that stands between."""
@@ -112,7 +118,7 @@ class Normaliser:
             if place < done:
                 continue
             start, done = _region(code, text, place, done)
-            sink = _Collected(self.fold)
+            sink = _Collected(self.fold, text)
             decoder = Decoder(code, sink, before=text[max(0, start - 2) : start])
             decoder.feed(text[start:done], start)
             decoder.finish()
@@ -124,6 +130,7 @@ class _Collected:
     """The texts of runs, put together."""
 
     fold: Fold
+    source: str
     views: list[View] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     run: Run | None = None
@@ -138,7 +145,7 @@ class _Collected:
         self.parts = []
         if run is not None and run.given >= 4:  # bytes
             folded = text if text.isascii() else text.translate(self.fold)
-            self.views.append(View(folded, lambda: self._spans(text, run), run.place(0) + run.code.enough))
+            self.views.append(View(self.source, folded, lambda: self._spans(text, run), run.place(0) + run.code.enough))
 
     def _spans(self, text: str, run: Run) -> list[Span]:
         spans = run.spans(text, 0)

@@ -18,10 +18,12 @@ from gateway.config.policy import PatternSpec, PolicySpec
 from gateway.errors import ConfigError, Problem
 from gateway.policy.automaton.dfa import Dfa
 from gateway.policy.automaton.matcher import Matcher, compiled, matcher
-from gateway.policy.automaton.nfa import Kind, TooLarge, built
+from gateway.policy.automaton.nfa import TooLarge, built
 from gateway.policy.automaton.scanner import Match, Scanner
-from gateway.policy.automaton.syntax import longest, parsed
+from gateway.policy.automaton.syntax import Node, longest, parsed, written
 from gateway.policy.normalise.codes import CODES
+from gateway.policy.normalise.fold import Fold
+from gateway.policy.normalise.rule import decomposed, refolded
 from gateway.policy.normalise.track import Births, Carried, Folded
 from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
@@ -50,7 +52,7 @@ class PatternRail:
     def judged(self, text: str) -> Verdict:
         matches = self.lens.matcher.matches(text)
         for view in self.normaliser.views(text):
-            matches += view.raw(self.folded.matcher.matches(view.text))
+            matches += view.matches(self.folded.matcher.matches(view.text), self.folded.reworded)
         return self.verdict(matches)
 
     def held(self, text: str) -> int:
@@ -60,7 +62,7 @@ class PatternRail:
     def scanner(self) -> Watch:
         """Follows one text while it streams."""
         raw, fold = Scanner(self.lens.dfa), self.normaliser.fold
-        folded = Folded(raw, self.folded.dfa, Scanner(self.normaliser.spelling), fold)
+        folded = Folded(raw, self.folded.dfa, Scanner(self.normaliser.spelling), fold, self.folded.reworded)
         carried = [Carried(code, self.births, fold) for code in CODES]
         return Watch(self, raw, folded, carried[:2], carried[2:])
 
@@ -78,10 +80,11 @@ class PatternRail:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """The same expressions twice: for texts at once, and for texts that stream."""
+    """The same expressions twice: for texts at once, and for texts that stream. `reworded` are those made to fit."""
 
     matcher: Matcher
     dfa: Dfa
+    reworded: frozenset[int] = frozenset()
 
 
 @dataclass(slots=True)
@@ -130,7 +133,9 @@ class Watch:
 
     def take(self, upto: int) -> Verdict:
         """The verdict on what `feed` or `cut` let go and was not taken yet; edits count from the text's beginning."""
-        taken = [m for view in (self.raw, self.folded, *self.spelt, *self.hidden) for m in view.take(upto)]
+        taken = self.raw.take(upto) + self.folded.take(upto)
+        for carried in (*self.spelt, *self.hidden):
+            taken += carried.take(upto)
         return self.rail.verdict(taken) if taken else ALLOW
 
 
@@ -141,19 +146,34 @@ def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - eve
     if faults:
         raise ConfigError([Problem(f"pattern {name}", 1, fault) for _, fault in faults])
     rules = _rules(spec)
-    trees = [parsed(rule.source) for rule in rules]
+    trees = [decomposed(parsed(rule.source)) for rule in rules]
     lengths = [longest(tree) for tree in trees]
-    lens = Lens(matcher([rule.source for rule in rules]), Dfa(built(trees)))
+    normaliser = Normaliser()
+    lens = Lens(matcher([written(tree) for tree in trees]), Dfa(built(trees)))
+    folded = _folded(trees, lens, normaliser.fold)
     return PatternRail(
         name=name,
         action=Action[spec.action.upper()],
         rules=rules,
         lens=lens,
-        folded=lens,
+        folded=folded,
         longest=None if None in lengths else max(n for n in lengths if n is not None),
-        normaliser=Normaliser(),
-        births=Births(lens.dfa),
+        normaliser=normaliser,
+        births=Births(folded.dfa),
     )
+
+
+def _folded(trees: Sequence[Node], lens: Lens, fold: Fold) -> Lens:
+    """`lens` for folded texts; itself where no rule names a character that folds."""
+    fitted = [_fitted(tree, fold) for tree in trees]
+    reworded = frozenset(i for i, (a, b) in enumerate(zip(fitted, trees, strict=True)) if a is not b)
+    return Lens(matcher([written(t) for t in fitted]), Dfa(built(fitted)), reworded) if reworded else lens
+
+
+def _fitted(tree: Node, fold: Fold) -> Node:
+    new = refolded(tree, fold)
+    # A rule that looks for nothing but what folding takes away would find it everywhere.
+    return tree if new is not tree and built([new]).hollow(0) else new
 
 
 def problems(policies: Iterable[PolicySpec], folder: Path) -> list[Problem]:
@@ -198,7 +218,7 @@ def _faults(spec: PatternSpec) -> Iterator[tuple[str, str]]:
 def _fault(source: str) -> str:
     try:
         compiled(source)
-        nfa = built([parsed(source)])
+        nfa = built([decomposed(parsed(source))])
     except re2.error as error:
         return _explained(error)
     except TooLarge as error:
@@ -207,8 +227,7 @@ def _fault(source: str) -> str:
         return f"{error}; name the characters instead"
     except RecursionError:
         return "it is nested too deep"
-    start = nfa.starts[0]
-    if any(nfa.matched(start, before, after) for before in Kind for after in Kind):
+    if nfa.hollow(0):
         return "it matches the empty text, so it would match everywhere; demand at least one character"
     return ""
 
