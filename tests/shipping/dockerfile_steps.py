@@ -164,7 +164,7 @@ def prove(root: Root, stage: Stage) -> None:
     server = root.popen(start)
     try:
         wait_until_healthy(root, stage.last("HEALTHCHECK").argv, server)
-        print("   HEALTHCHECK passes;", answer(), flush=True)
+        print("   HEALTHCHECK passes;", answered(), flush=True)
     finally:
         server.send_signal(signal.SIGTERM)
         print("   exit code after SIGTERM:", server.wait(60), flush=True)
@@ -192,18 +192,24 @@ def wait_until_healthy(root: Root, check: Sequence[str], server: subprocess.Pope
         time.sleep(1)
 
 
-def answer() -> str:
+def answered() -> str:
+    """What an exchange came to, once the model has started."""
     body = {"model": "default", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
     request = urllib.request.Request(
         "http://127.0.0.1:8080/v1/chat/completions",
         json.dumps(body).encode(),
         {"authorization": f"Bearer {KEY}", "content-type": "application/json"},
     )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as reply:
-            return f"an exchange is answered: {json.load(reply)['choices'][0]['message']['content']!r}"
-    except urllib.error.HTTPError as refused:
-        raise SystemExit(f"an exchange is refused: {refused.read().decode()}") from None
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return f"an exchange is answered: {json.load(reply)['choices'][0]['message']['content']!r}"
+        except urllib.error.HTTPError as refused:
+            said = refused.read().decode()
+            if refused.code not in {502, 503} or time.monotonic() > deadline:
+                raise SystemExit(f"an exchange is refused: {said}") from None
+        time.sleep(1)
 
 
 def step(text: str) -> None:
