@@ -46,7 +46,7 @@ Case = Callable[[Stage], Awaitable[Result]]
 
 
 async def plain(stage: Stage) -> Result:
-    said = await _ask(stage, "a plain question", "default", "Which city is the capital of France?")
+    said = await _ask(stage, "plain question", "default", "Which city is the capital of France?")
     return _expect(said, "Paris" in said.answer, "the answer does not name Paris")
 
 
@@ -75,7 +75,7 @@ async def streamed(stage: Stage) -> Result:
 
 async def redacted(stage: Stage) -> Result:
     text = f"Fix the typos: Plese send the recept to {EMAIL}. The card is {CARD}."
-    said = await _ask(stage, "e-mail and card redacted, restored", "noted", text)
+    said = await _ask(stage, "PII redacted, restored", "noted", text)
     seen = str(stage.upstream.noted[-1]["messages"])
     if EMAIL in seen or CARD in seen:
         return _expect(said, False, "the model was sent the address or the card")
@@ -83,14 +83,14 @@ async def redacted(stage: Stage) -> Result:
 
 
 async def jailbreak(stage: Stage) -> Result:
-    said = await _ask(stage, "a jailbreak", "default", JAILBREAK)
+    said = await _ask(stage, "jailbreak", "default", JAILBREAK)
     return _expect(said, said.error == "content_filter", "it was not refused")
 
 
 async def turns(stage: Stage) -> Result:
     began = time.perf_counter()
     messages = [_user("When are you open?")]
-    result = Result("a stream that turns forbidden", "", None, 0)
+    result = Result("turns forbidden midway", "", None, 0)
     try:
         stream = await stage.client.chat.completions.create(model="turns", messages=messages, stream=True)
         async for chunk in stream:
@@ -103,16 +103,16 @@ async def turns(stage: Stage) -> Result:
     whole = ANSWERS["turns"].format(word=stage.upstream.forbidden)
     before = whole[: whole.index(stage.upstream.forbidden)]
     if not (result.answer and before.startswith(result.answer)):
-        return _expect(result, False, "what came before the forbidden word is not what was delivered")
+        return _expect(result, False, f"delivered {result.answer!r}, not what came before the forbidden words")
     return _expect(result, result.error == "content_filter", "it was not cut")
 
 
 async def grounded(stage: Stage) -> Result:
-    return await _ask(stage, "a grounded answer", "grounded", "When was the lighthouse built?", FACTS)
+    return await _ask(stage, "grounded answer", "grounded", "When was the lighthouse built?", FACTS)
 
 
 async def ungrounded(stage: Stage) -> Result:
-    return await _ask(stage, "an ungrounded answer", "ungrounded", "Who was its keeper?", FACTS)
+    return await _ask(stage, "ungrounded answer", "ungrounded", "Who was its keeper?", FACTS)
 
 
 CASES: tuple[Case, ...] = (plain, streamed, redacted, jailbreak, turns, grounded, ungrounded)

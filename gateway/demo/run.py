@@ -181,23 +181,14 @@ def _judge(results: Sequence[Result]) -> None:
         bad.wrong = f"groundedness is only {apart:.2f} below the grounded answer's"
 
 
-_HEADS = {
-    "": "left",
-    "request": "left",
-    "verdict": "left",
-    "who decided": "left",
-    "scores": "left",
-    "tokens": "right",
-    "cost $": "right",
-    "first ms": "right",
-    "total ms": "right",
-}
+_HEADS = ("", "request", "verdict", "decided", "grounded", "relevant", "tokens", "cost $", "first ms", "total ms")
+_WORDS = 4  # columns of words, on the left; the rest are figures
 
 
 def _table(results: Sequence[Result]) -> Table:
-    table = Table(title="Tidegate: seven exchanges", title_justify="left", box=box.SIMPLE_HEAD)
-    for head, side in _HEADS.items():
-        table.add_column(head, justify="right" if side == "right" else "left", no_wrap=True)
+    table = Table(title="Tidegate: seven exchanges", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for place, head in enumerate(_HEADS):
+        table.add_column(head, justify="left" if place < _WORDS else "right", no_wrap=True)
     for result in results:
         table.add_row(*_row(result))
     return table
@@ -205,17 +196,19 @@ def _table(results: Sequence[Result]) -> Table:
 
 def _row(result: Result) -> tuple[str, ...]:
     event = result.event
-    deciders = [j["rail"] for j in event["judgements"] if j["action"] != "allow"]
-    scores = "  ".join(f"{name} {value:.2f}" for name, value in sorted(result.scores.items()))
-    first = event["first_token_ms"]
     return (
         "[red]✗[/]" if result.wrong else "[green]✓[/]",
         result.label,
         event["verdict"],
-        ", ".join(deciders) or "–",
-        scores or "–",
+        ", ".join(j["rail"] for j in event["judgements"] if j["action"] != "allow") or "–",
+        _figure(result.scores.get("groundedness"), ".2f"),
+        _figure(result.scores.get("relevance"), ".2f"),
         f"{event['input_tokens']}+{event['output_tokens']}",
         f"{event['cost_usd']:.6f}",
-        "–" if first is None else f"{first:.0f}",
-        f"{event['total_ms']:.0f}",
+        _figure(event["first_token_ms"], ".0f"),
+        _figure(event["total_ms"], ".0f"),
     )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
