@@ -20,7 +20,7 @@ from gateway.scoring.batch import Batcher
 from gateway.scoring.encoder import Encoder
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
 from gateway.scoring.weights import Weights, load
-from kernels.dispatch import ops
+from kernels.dispatch import Ops, ops
 
 Json = Any
 
@@ -48,9 +48,14 @@ def _scorer(spec: Json, weights: Weights) -> Scorer:
     """On the thread that will score: torch keeps the number of threads by thread. The first pass is for warmth."""
     torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
     chosen = ops(spec.get("device"))
-    scorer = Scorer(Encoder(weights, chosen.device), chosen)
+    scorer = Scorer(Encoder(weights, chosen, _dtype(chosen)), chosen)
     scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
     return scorer
+
+
+def _dtype(chosen: Ops) -> torch.dtype:
+    """bfloat16 where matrix units make it worth while."""
+    return torch.bfloat16 if chosen.device.type == "cuda" else torch.float32
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def weights() -> Weights:
 
 @pytest.fixture(scope="session")
 def encoder(weights: Weights) -> Encoder:
-    return Encoder(weights)
+    return Encoder(weights, ops("cpu"))
 
 
 @pytest.fixture(scope="session")

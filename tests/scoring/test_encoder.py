@@ -8,6 +8,11 @@ from gateway.scoring import weights as files
 from gateway.scoring.encoder import Encoder
 from gateway.scoring.tokens import pieces
 from gateway.scoring.weights import Weights
+from kernels.attention import varlen_attention
+from kernels.bias_gelu import bias_gelu
+from kernels.dispatch import ops
+from kernels.pool_norm import pool_norm
+from kernels.residual_norm import residual_norm
 
 TEXTS = ["How tall is it?", "The tower is 330 metres tall. " * 5, "", "Zwitterions"]
 
@@ -66,8 +71,26 @@ def test_paraphrases_lie_closer_than_strangers(encoder: Encoder) -> None:
 
 
 def test_cls_pooling_takes_the_first_token(weights: Weights) -> None:
-    encoder = Encoder(replace(weights, shape=replace(weights.shape, pooling="cls")))
+    encoder = Encoder(replace(weights, shape=replace(weights.shape, pooling="cls")), ops("cpu"))
     (cut,) = pieces(encoder.tokenizer, ["A cat."])
     _, last = encoder.forward(torch.tensor([101, *cut.ids, 102]), [len(cut) + 2])
 
     assert torch.allclose(encoder.encode([cut])[0].vector, torch.nn.functional.normalize(last[0], dim=0), atol=1e-5)
+
+
+def test_the_kernels_encode_as_the_references_do(weights: Weights, encoder: Encoder) -> None:
+    plain = ops("cpu")
+    fused = replace(
+        plain,
+        varlen_attention=varlen_attention,
+        bias_gelu=bias_gelu,
+        residual_norm=residual_norm,
+        pool_norm=pool_norm,
+    )
+    if torch.cuda.is_available():
+        fused = ops("cuda")
+    cut = pieces(encoder.tokenizer, TEXTS[:1] + TEXTS[2:])
+
+    for ours, theirs in zip(Encoder(weights, fused).encode(cut), encoder.encode(cut), strict=True):
+        assert torch.allclose(ours.tokens.cpu(), theirs.tokens, atol=1e-5)
+        assert torch.allclose(ours.vector.cpu(), theirs.vector, atol=1e-5)
