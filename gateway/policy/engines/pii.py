@@ -67,7 +67,7 @@ _AGAINST: dict[str, str] = {
         r"(?:(?<!\w)(?:order|account|acct|invoice|ticket|part|serial|tracking|timestamp|prices?|isbn|ids?|ref(?:erence)?"
         r"|case|claim|licen[cs]e|passport|card|ssn|iban|customer|member|population|rows?|numbers? of(?: \w+)?|zip"
         r"|version|model|item|sku|total|amount|code|pin|year|users?)"
-        r"(?: (?:number|no|num|id|code))?[ .#:=]{0,3}(?:is|was|are|were)?[ .#:=]{0,3}|\w\()$"
+        r"(?: (?:number|no|num|id|code))?[ .#:=]{0,3}(?:is|was|are|were)?[ .#:=]{0,3}|\w\(|\d ?= ?)$"
     ),
 }
 

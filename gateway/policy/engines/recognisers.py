@@ -179,7 +179,7 @@ _EXTENSION = r"(?P<extension> ?x\d{1,6}|[ ,;]{0,2}ext(?:ension|\.)?[ .:]{0,2}\d{
 _PHONE = re.compile(
     r"(?<![\w/#$€£@%+])(?<!\d[.,:])(?<![A-Za-z0-9]-)"
     r"(?P<country>\+\d{1,3}[ .\-\u00a0]?|00\d{1,3}[ .\-]|[18][ .\-]?(?=\())?(?P<area>\(\+?\d{1,5}\)[ .\-/]?)?"
-    rf"\d{{1,12}}(?:[ .\-/\u00a0\u2011]\d{{2,8}}| \d){{0,5}}{_EXTENSION}(?![\w%€$£°]|[.,\-/:]\d)",
+    rf"\d{{1,12}}(?:[ .\-/\u00a0\u2011]\d{{2,8}}| \d|-\d(?=/)){{0,5}}{_EXTENSION}(?![\w%€$£°]|[.,\-/:]\d)",
     re.IGNORECASE,
 )
 _NORTH_AMERICAN = re.compile(
@@ -191,7 +191,7 @@ _LIKE_NORTH_AMERICAN = re.compile(r"(?:\+?1[ .\-]|001[ .\-])?(?:\(\d{3}\)[ .\-]?
 _NO_PHONE = re.compile(  # dates, years; US social security, ZIP+4; decimals, addresses of machines
     r"\d{4}[.\-/]\d{1,2}[.\-/]\d{1,2}|(?:[0-3]?\d)[.\-/](?:[0-3]?\d)[.\-/](?:\d{4}|\d{2})"
     r"|(?:19|20)\d\d(?:[ \-/](?:19|20)\d\d)+"
-    r"|\d{3}-\d{2}-\d{4}|\d{5}-\d{4}"
+    r"|\d{3}-\d{2}-\d{4}|\d{5}-\d{4}|\(\d{1,4}\) ?\d{1,2}/\d{1,2}"
     r"|(?!\d{3,4}\.\d{4}$)\d+\.\d+|\d{1,3}(?:\.\d{1,3}){3}"
 )
 
@@ -237,6 +237,8 @@ def _phone(match: re.Match[str]) -> float:
         return 0.0
     if size >= 7 and (country or area or (extension and grouped) or _LIKE_NORTH_AMERICAN.fullmatch(number)):
         return LIKELY
+    if size > 13:  # more have only numbers with a country's code (ITU-T E.164)
+        return 0.0
     if number[0] == "0" and 9 <= size <= 12 and grouped:
         return FAIR
     return WEAK
