@@ -31,7 +31,7 @@ def _policy(spec: PolicySpec, folder: Path, tools: Tools) -> Policy:
 def _bound(rail: AnyRail, policy: PolicySpec, tools: Tools) -> Bound:
     deadline_s = (rail.deadline_ms or policy.deadline_ms) / 1000
     built = RAILS[rail.kind](rail, replace(tools, deadline_s=deadline_s))
-    return Bound(built, deadline_s, rail.on_error or policy.on_error, policy.mode == "enforce")
+    return Bound(built, deadline_s, rail.on_error or policy.on_error, policy.mode == "enforce", rail.action == "flag")
 
 
 def digest(spec: PolicySpec, folder: Path) -> str:
