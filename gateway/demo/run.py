@@ -152,14 +152,16 @@ async def _ready(url: str, process: Process) -> bool:
 
 async def _with_events(results: Sequence[Result], gateway: Gateway) -> None:
     """Join each result with its record and its scores; the scorer may take a moment."""
+    completed = _events(gateway, "exchange.completed")
+    wanted = {event["id"] for event in completed if event["outcome"] == "completed"}
+    scores: dict[str, dict[str, float]] = {}
     async with asyncio.timeout(SCORED_S):
-        wanted = sum(bool(r.answer) for r in results)
-        while len(scores := _events(gateway, "score.recorded")) < wanted:  # noqa: ASYNC110 - it is a file that grows
+        while not wanted <= scores.keys():
             await asyncio.sleep(0.1)
-    by_id = {event["id"]: event["scores"] for event in scores}
-    for result, event in zip(results, _events(gateway, "exchange.completed"), strict=True):
+            scores = {event["id"]: event["scores"] for event in _events(gateway, "score.recorded")}
+    for result, event in zip(results, completed, strict=True):
         result.event = event
-        result.scores = by_id.get(event["id"], {})
+        result.scores = scores.get(event["id"], {})
 
 
 def _events(gateway: Gateway, name: str) -> list[dict[str, Any]]:
