@@ -12,8 +12,10 @@ from policy.conftest import POLICIES, Hosted
 from policy.refusing import refusals
 from support.workers import Worker
 
-from gateway.config.policy import GuardrailsSpec, PolicySpec
+from gateway.config.policy import GuardrailsSpec, OnError, PolicySpec
 from gateway.errors import ConfigError, WorkerFault, WorkerLost, WorkerTimeout
+from gateway.policy.docket import Docket
+from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import guardrails_ai
 from gateway.policy.verdict import Action, Verdict, applied
@@ -167,6 +169,19 @@ async def test_a_validator_that_takes_the_worker_down_is_told_as_lost(rail: Rail
     with pytest.raises(WorkerLost):
         await judged(rail("own.yaml", "block"), "die")
     assert [v.action for v in await judged(rail("own.yaml", "block"), "refund")] == [Action.BLOCK]
+
+
+@pytest.mark.parametrize(("on_error", "action"), [("closed", Action.BLOCK), ("open", Action.ALLOW)])
+@pytest.mark.parametrize(("text", "fault"), [("backtrack", "timeout"), ("die", "lost"), ("raise", "error")])
+async def test_whatever_happens_to_the_worker_is_one_verdict_by_the_policy(
+    rail: Rail, on_error: OnError, action: Action, text: str, fault: str
+) -> None:
+    await judged(rail("own.yaml", "block"), "warm")
+    bound = Bound(rail("own.yaml", "block"), 0.5, on_error, enforced=True)
+    bench = Bench([bound], "output", Docket())
+    (verdict,) = await bench.judged(Subject([Passage((), "assistant", "output", text)]))
+    assert verdict.action is action
+    assert {f.fault for f in verdict.findings} == {fault}
 
 
 async def test_the_unit_is_the_specs() -> None:
