@@ -124,11 +124,12 @@ class _Reader:
         nodes: list[Node] = []
         while self.at < len(self.source) and self.source[self.at] not in "|)":
             nodes += self.atoms()
-            self.repeats(nodes)
+            self.repeated(nodes)
         return nodes[0] if len(nodes) == 1 else Seq(tuple(nodes))
 
-    def repeats(self, nodes: list[Node]) -> None:
-        while (bounds := self.bounds()) is not None:
+    def repeated(self, nodes: list[Node]) -> None:
+        bounds = self.bounds()
+        if bounds is not None:
             self.take("?")  # lazy or not is the same to leftmost-longest
             nodes[-1] = Repeat(nodes[-1], *bounds)
 
