@@ -90,7 +90,7 @@ def test_what_is_held_is_what_some_continuation_can_still_decide(sources: list[s
     dfa = assumed(sources)
     best = _brute(sources, text)
     assert held(dfa, text) <= best
-    if all((longest(parsed(s)) or 99) <= 4 for s in sources):
+    if all((longest(parsed(s)) or 99) <= 3 for s in sources):
         assert held(dfa, text) == best
 
 
