@@ -39,9 +39,9 @@ def _told(problems: Iterable[Problem]) -> typer.Exit:
     return typer.Exit(1)
 
 
-def tools() -> Tools:
+def tools(folder: Path = Path()) -> Tools:
     """For building rails that will judge nothing: none of these workers is asked, so none is started."""
-    return Tools({name: Client(Path(name), name=name) for name in _WORKERS})
+    return Tools({name: Client(Path(name), name=name) for name in _WORKERS}, folder=folder)
 
 
 def _rails(config: Config) -> Iterable[Problem]:
@@ -49,9 +49,10 @@ def _rails(config: Config) -> Iterable[Problem]:
         for stage, rails in (("input", policy.input), ("output", policy.output)):
             for n, rail in enumerate(rails):
                 try:
-                    RAILS[rail.kind](rail, tools())
+                    RAILS[rail.kind](rail, tools(config.folder))
                 except ConfigError as refused:
-                    yield from (problem(config, policy.name, (stage, n), p.message) for p in refused.problems)
+                    for p in refused.problems:  # of the policy, unless it is in a file that the policy names
+                        yield p if Path(p.file).is_file() else problem(config, policy.name, (stage, n), p.message)
 
 
 def _engines(config: Config) -> Iterable[Problem]:

@@ -19,6 +19,7 @@ def policies(specs: Mapping[str, PolicySpec], folder: Path, tools: Tools) -> dic
 
 
 def _policy(spec: PolicySpec, folder: Path, tools: Tools) -> Policy:
+    tools = replace(tools, folder=folder, policy=spec.name)
     return Policy(
         spec.name,
         digest(spec, folder),

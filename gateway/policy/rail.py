@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.policy.vault import Vault
@@ -83,9 +84,27 @@ class Caller(Protocol):
     async def call(self, method: str, payload: Any, *, deadline_s: float) -> Any: ...
 
 
+class Poster(Protocol):
+    """The way to an operator's HTTP service (`gateway.upstream.post.Post`)."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_s: float) -> tuple[int, bytes]:
+        """POST `body`; the answer's status and body. Redirects are answers like any other.
+
+        Raises `UpstreamError`: `UpstreamTimeout` where it takes longer, `UpstreamUnreachable` where nobody answers,
+        `UpstreamBroken` where the answer is not HTTP or too large.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What rails are built with: workers by name (`guardrails`, `nemo`, `pii`, `scorer`), seconds a call may take."""
+    """What rails are built with: workers by name (`guardrails`, `nemo`, `pii`, `scorer`), seconds a call may take.
+
+    `folder` is where the policies lie, `policy` the name of the one that the rail belongs to.
+    """
 
     workers: Mapping[str, Caller]
     deadline_s: float = 1.5
+    folder: Path = Path()
+    policy: str = ""
+    poster: Poster | None = None
