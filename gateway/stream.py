@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import PolicyBlocked, PolicyUnavailable, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange
@@ -20,7 +20,7 @@ from gateway.policy.policy import enforce
 from gateway.policy.window import Span, Window
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope, sse
-from gateway.wire.passage import Passage, Path
+from gateway.wire.passage import Path
 from gateway.wire.usage import Counts
 
 _FIRST: chat.Key = (0, ("content",))
@@ -29,8 +29,7 @@ _DRAIN_S = 0.25
 """How long a finished upstream may take to close its body, so that its connection can be used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """An event waiting for its texts to become clear."""
 
     event: sse.Event
@@ -40,7 +39,7 @@ class Held:
 
     @property
     def clear(self) -> bool:
-        return all(span.clear for _, span in self.spans)
+        return all(span.channel.clear >= span.end for _, span in self.spans)
 
     def encoded(self) -> bytes:
         """The event's own bytes, or the chunk anew where a rewrite touched it."""
@@ -80,27 +79,24 @@ class Tally:
             self.counts, self.spent = counts, chunk["usage"]
         if chunk.get("model") != self.model:
             self.model = chat.model(chunk) or self.model
-        self._note_choices(chunk)
-        if texts:
-            self._note_texts(texts)
-
-    def _note_choices(self, chunk: dict[str, Any]) -> None:
+        self.failed = self.failed or chat.failed(chunk)
         for index, reason in chat.choices(chunk):
-            self.choices[index] = self.choices.get(index, False) or bool(reason)
+            self.choices[index] = bool(reason) or self.choices.get(index, False)
             if reason and not self.finish:
                 self.finish = chat.finish_word(reason)
-        self.failed = self.failed or chat.failed(chunk)
+        spoken = [text for text in texts if text.key is not None]
+        if spoken:
+            self._note_texts(spoken)
 
     def _note_texts(self, texts: list[chat.Delta]) -> None:
-        spoken = [text for text in texts if text.key is not None]
-        if not spoken:
-            return
         now = self.clock()
         if self.last is not None:
             self.gaps.append(now - self.last)
         self.last = now
-        self.characters += sum([len(text.text) for text in spoken])
-        self.said += [text.text for text in spoken if text.key == _FIRST]
+        for text in texts:
+            self.characters += len(text.text)
+            if text.key == _FIRST:
+                self.said.append(text.text)
 
     def text(self) -> str:
         """What the model said in its first choice, as far as it got."""
@@ -124,18 +120,24 @@ class Relay:
     async def relayed(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
         """The client's bytes, but for the `last` ones: when it comes to those the exchange can be recorded.
 
+        Rails that only watch keep the client waiting for one event, the last.
+
         Raises `PolicyBlocked`, `PolicyUnavailable` or `UpstreamError`; `ending` says how the stream ends then.
         """
+        out: list[bytes] = []
         while not self.done and (chunk := await self._next(chunks)):
             for event in self._decoded(chunk):
                 self._take(event)
             out = await self._passed()
-            if self.done:
-                self.last = out
-            elif out:
-                yield out
-        if not self.done:
-            self.last = await self._ended()
+            if out and not self.done:
+                yield b"".join(out)
+        out = out if self.done else await self._ended()
+        if self.window.watched:
+            if len(out) > 1:
+                yield b"".join(out[:-1])
+            await self.window.watch()
+            out = out[-1:]
+        self.last = b"".join(out)
 
     async def _next(self, chunks: AsyncGenerator[bytes, None]) -> bytes:
         """The upstream's next bytes, none at its end; the wait is the upstream's time, not ours."""
@@ -181,10 +183,10 @@ class Relay:
         self.exchange.scanned += size
         if self.window.idle:
             return ()
-        return tuple([(text.path, self.window.feed(text.key, _passage(text))) for text in texts])
+        return tuple([(text.path, self.window.feed(text.key, text)) for text in texts])
 
-    async def _passed(self) -> bytes:
-        """What may leave now."""
+    async def _passed(self) -> list[bytes]:
+        """The events that may leave now."""
         if self.window.fresh:
             enforce(await self.window.judge(), self.refusal)
         out: list[bytes] = []
@@ -195,9 +197,9 @@ class Relay:
                 span.channel.forget()
             if held.spoken and self.exchange.timing.first_token is None:
                 self.exchange.timing.first_token = self.tally.clock()
-        return b"".join(out)
+        return out
 
-    async def _ended(self) -> bytes:
+    async def _ended(self) -> list[bytes]:
         """The upstream's bytes ended without `[DONE]`. A stream that never said it ended did not."""
         for event in self.decoder.finish():
             self._take(event)
@@ -213,10 +215,6 @@ class Relay:
         held = {index for event in self.held for index, reason in chat.choices(event.chunk) if reason}
         open_ = [index for index, ended in self.tally.choices.items() if not ended or index in held]
         return chat.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
-
-
-def _passage(delta: chat.Delta) -> Passage:
-    return Passage(delta.path, "assistant", "output", delta.text, delta.channel)
 
 
 async def drained(chunks: AsyncGenerator[bytes, None]) -> None:

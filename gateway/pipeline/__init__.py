@@ -125,11 +125,11 @@ class Pipeline:
         if run.tally.failed or reply.status >= 400:
             run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
         window = run.window(whole=True)
-        spans = [(text.path, window.feed(text.key, _passage(text))) for text in texts]
+        spans = [(text.path, window.feed(text.key, text)) for text in texts]
         size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         run.exchange.scannable += size
         window.finish()
-        enforce(await window.judge(), run.policy.spec.refusal)
+        enforce(await window.settle(), run.policy.spec.refusal)
         run.exchange.scanned += size
         changed = [(path, span.delivered()) for path, span in spans if span.touched]
         if changed:
@@ -160,10 +160,6 @@ class Pipeline:
             await sent.last(reply, relay.last)
             await drained(chunks)
         await sent.client.end()
-
-
-def _passage(delta: chat.Delta) -> Passage:
-    return Passage(delta.path, "assistant", "output", delta.text, delta.channel)
 
 
 def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: str | None) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
 from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanner, Unit
-from gateway.policy.verdict import ALLOW, Edit, Verdict, disjoint
+from gateway.policy.verdict import ALLOW, Edit, Verdict, applied, disjoint
 from gateway.wire.passage import Passage
-from gateway.wire.sentences import complete, sentences
+from gateway.wire.sentences import complete, may_end, sentences
 
 _KEPT = 512  # characters that may be remembered for nothing; forgetting copies what is left
 
-# Only these, or what follows them, can end a sentence. Looked for before the sentences themselves are, so that a
-# megabyte without white space is not searched again for every token it arrives in.
-_STOP = re.compile(r"[\s。！？｡]")
-_OPEN = re.compile(r"[\s。！？｡][。！？｡」』）\"'”’»)\]}*_]*\Z")
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Rails that see a text alike. Those that act hold it back until they have judged it."""
+
+    unit: Unit
+    acts: bool
+    bench: Bench
 
 
 @dataclass(slots=True)
@@ -48,12 +51,12 @@ class Follower:
 class Channel:
     """Offsets count from the text's beginning; what is no longer needed is forgotten.
 
-    `done` says by unit how far rails have judged that are asked; `followers` are those that need not be.
+    `done` says how far rails have judged that are asked; `followers` are those that need not be.
     """
 
     passage: Passage  # without its text
     followers: list[Follower]
-    done: dict[Unit, int]
+    done: dict[Group, int]
     pending: str = ""
     base: int = 0  # offset of pending[0]
     read: int = 0  # followers have read up to here
@@ -70,13 +73,24 @@ class Channel:
 
     @property
     def judged(self) -> int:
-        """Every rail has judged what stands before this offset."""
-        return min((self.matched, *self.done.values()))
+        """Every rail that may act has judged what stands before this offset."""
+        least = self.matched
+        for group, done in self.done.items():
+            if done < least and group.acts:
+                least = done
+        return least
 
     @property
     def matched(self) -> int:
-        """Rails that look for matches have judged what stands before this offset."""
-        return min((f.done for f in self.followers), default=self.done.get(Unit.MATCH, self.length))
+        """Rails that look for matches and may act have judged what stands before this offset."""
+        least = self.length
+        for follower in self.followers:
+            if follower.done < least and follower.bound.acts:
+                least = follower.done
+        for group, done in self.done.items():
+            if done < least and group.acts and group.unit is Unit.MATCH:
+                least = done
+        return least
 
     def slice(self, start: int, end: int) -> str:
         return self.pending[start - self.base : end - self.base]
@@ -84,8 +98,8 @@ class Channel:
     def feed(self, delta: str) -> tuple[int, int]:
         """The text goes on; the span that `delta` takes. It waits for being delivered until `forget` lets it go."""
         start = self.length
-        if Unit.SENTENCE in self.done and not self.stops:
-            self.stops = _OPEN.search(self.pending[-32:]) is not None or _STOP.search(delta) is not None
+        if not self.stops:
+            self.stops = may_end(self.pending, self.ready - self.base, delta)
         self.pending += delta
         self.waiting.append(start)
         return start, self.length
@@ -104,36 +118,30 @@ class Channel:
                 said |= verdict
         return said
 
-    def segments(self, unit: Unit) -> list[tuple[int, int]]:
-        """Spans that rails of `unit` have not judged yet and now can."""
-        start = self.done[unit]
-        if unit is Unit.SENTENCE:
-            return self._sentences(start)
+    def segments(self, group: Group) -> list[tuple[int, int]]:
+        """Spans that the group has not judged yet and now can."""
+        start = self.done[group]
+        if group.unit is Unit.SENTENCE:
+            return self._sentences(start, self.matched if group.acts else self.length)
         return [(start, self.length)] if self.final and self.length > start else []
 
-    def _sentences(self, start: int) -> list[tuple[int, int]]:
+    def _sentences(self, start: int, upto: int) -> list[tuple[int, int]]:
         """Whole sentences, as far as narrower rails have judged."""
         if self.final:
             self.ready = self.length
         elif self.stops:
             self.ready = start + complete(self.slice(start, self.length))
             self.stops = False
-        end = self.matched
-        return [(start + a, start + b) for a, b in sentences(self.slice(start, self.ready)) if start + b <= end]
+        return [(start + a, start + b) for a, b in sentences(self.slice(start, self.ready)) if start + b <= upto]
 
     # Rewriting
 
-    def rewrite(self, start: int, end: int, text: str, edits: Iterable[Edit]) -> None:
-        """Make `edits` of `text`, which is what `text[start:end]` was delivered as so far."""
-        if not self.touched(start, end):
+    def rewrite(self, start: int, end: int, text: str, edits: Collection[Edit]) -> None:
+        """Make `edits` of `text`, which is what `text[start:end]` was to be delivered as so far."""
+        if self.touched(start, end) or any(edit.start == edit.end for edit in edits):
+            self._replace(start, end, applied(text, edits))
+        else:
             self.edits.update(Edit(e.start + start, e.end + start, e.new) for e in edits)
-            return
-        out: list[str] = []
-        at = 0
-        for left, right, new in disjoint(edits):
-            out += text[at:left], new
-            at = right
-        self._replace(start, end, "".join((*out, text[at:])))
 
     def _replace(self, start: int, end: int, new: str) -> None:
         """One edit instead of all that touch the span; those that reach beyond it keep what is outside."""
@@ -148,19 +156,17 @@ class Channel:
         self.edits = kept | {Edit(start, end, new)}
 
     def touched(self, start: int, end: int) -> bool:
-        """Whether an edit changes `text[start:end]`. One that only inserts belongs to what follows it, if anything."""
-        last = end if self.final and end == self.length else end - 1
-        return any((e.start < end and e.end > start) or start <= e.start == e.end <= last for e in self.edits)
+        """Whether an edit changes `text[start:end]`."""
+        return any(edit.start < end and edit.end > start for edit in self.edits)
 
     def delivered(self, start: int, end: int) -> str:
         """`text[start:end]` as the client gets it: an edit's new text stands where the edit begins."""
         if not self.edits:
             return self.slice(start, end)
-        last = end if self.final and end == self.length else end - 1
         out: list[str] = []
         at = start
         for left, right, new in disjoint(self.edits):
-            if left > last:
+            if left >= end:
                 break
             if left >= start:
                 out += self.slice(at, left), new
@@ -174,8 +180,8 @@ class Channel:
         self.waiting.popleft()
         if self.final:
             return
-        keep = min(self.waiting[0] if self.waiting else self.clear, self.judged, self.read)
+        keep = min(self.waiting[0] if self.waiting else self.clear, self.clear, self.read, *self.done.values())
         if keep - self.base > _KEPT:
             self.pending = self.pending[keep - self.base :]
             self.base = keep
-            self.edits = {edit for edit in self.edits if edit.end > keep or edit.start >= keep}
+            self.edits = {edit for edit in self.edits if edit.end > keep}

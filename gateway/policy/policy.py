@@ -21,22 +21,31 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rail in its place: how long it may take, what its failure means, whether it acts or only watches."""
+    """A rail in its place: how long it may take, what its failure means, whether it is enforced.
+
+    One that does not `acts` (it only flags, or its policy is in shadow mode) never changes what is delivered.
+    """
 
     rail: Rail
     deadline_s: float
     on_error: OnError
     enforced: bool
+    flags: bool = False  # its action is `flag`: the worst it can do
+
+    @property
+    def acts(self) -> bool:
+        return self.enforced and not self.flags
 
     def acted(self, verdict: Verdict) -> Verdict:
         """`verdict` as it acts: of a rail that only watches, not at all."""
-        if self.enforced or verdict is ALLOW:
+        if self.acts or verdict is ALLOW:
             return verdict
         return Verdict(min(verdict.action, Action.FLAG), verdict.findings)
 
     def failed(self, fault: str) -> Verdict:
         """What it means that the rail could not judge."""
-        action = Action.BLOCK if self.on_error == "closed" else Action.ALLOW
+        worst = Action.FLAG if self.flags else Action.BLOCK
+        action = worst if self.on_error == "closed" else Action.ALLOW
         return Verdict(action, frozenset({Finding(self.rail.name, "fault", 1, fault)}))
 
 

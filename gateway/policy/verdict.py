@@ -61,6 +61,8 @@ class Verdict:
             object.__setattr__(self, "judged", Action.ALLOW if failed else self.action)
 
     def __or__(self, other: Verdict) -> Verdict:
+        if other is ALLOW or self is ALLOW:
+            return self if other is ALLOW else other
         return Verdict(
             max(self.action, other.action),
             self.findings | other.findings,

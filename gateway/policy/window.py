@@ -1,19 +1,21 @@
-"""The window: the texts of one answer as they arrive, held back until every rail that must see them has.
+"""The window: the texts of one answer as they arrive, held back until every rail that may act on them has judged.
 
 Rails see a text by their unit: as far as no match can still be going on, sentence by sentence, or whole; each sees what
 rails of a narrower unit left. Where the cuts fall depends on the text alone, never on how it was split, so a streamed
-answer and an unstreamed one are judged alike.
+answer and an unstreamed one are judged alike. Rails that can only flag, or only watch, hold nothing back: they judge
+what the model said once it has said it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import asyncio
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 import orjson
 
-from gateway.policy.channel import Channel, Follower
+from gateway.policy.channel import Channel, Follower, Group
 from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanning, Subject, Unit
 from gateway.policy.vault import Vault
@@ -21,6 +23,17 @@ from gateway.policy.verdict import ALLOW, Action, Edit, Verdict, applied
 from gateway.wire.passage import Passage, Path
 
 _KNOWN = 64  # texts that stand for themselves and may come again in every chunk
+
+
+class Piece(Protocol):
+    """Some text of an answer: where it stands, what kind it is (`Passage.channel`), and itself."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def channel(self) -> str: ...
 
 
 class Span(NamedTuple):
@@ -56,105 +69,123 @@ class Window:
     context: Sequence[str] = ()
     whole: bool = False
     channels: dict[Hashable, Channel] = field(default_factory=dict)
+    alone: list[Channel] = field(default_factory=list)  # kept for those who watch
     known: dict[tuple[Path, str], Span] = field(default_factory=dict)
     fresh: dict[Channel, None] = field(default_factory=dict)
-    finished: bool = False
-    benches: dict[Unit, Bench] = field(init=False)
-    watching: bool = field(init=False)
+    matching: Sequence[Bound] = field(init=False)
+    groups: Sequence[Group] = field(init=False)
+    watched: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        found = {unit: [b for b in self.bench.bounds if b.rail.unit is unit] for unit in Unit}
-        self.benches = {unit: replace(self.bench, bounds=bounds) for unit, bounds in found.items() if bounds}
-        self.watching = bool(self.benches) and not any(bound.enforced for bound in self.bench.bounds)
+        found = [
+            Group(unit, acts, replace(self.bench, bounds=bounds))
+            for acts in (True, False)
+            for unit in Unit
+            if (bounds := [b for b in self.bench.bounds if b.rail.unit is unit and b.acts is acts])
+        ]
+        self.groups = found
+        self.matching = [b for b in self.bench.bounds if b.rail.unit is Unit.MATCH]
+        self.watched = any(not g.acts and (self.whole or g.unit is not Unit.MATCH) for g in found)
 
     @property
     def idle(self) -> bool:
         """Whether nothing will ever be judged or restored, so that nothing needs to be fed."""
-        return not self.benches and self.vault.empty
+        return not self.groups and self.vault.empty
 
-    def feed(self, key: Hashable, passage: Passage) -> Span:
-        """Add `passage.text` to the text that `key` names; without a key it is a text of its own."""
+    def feed(self, key: Hashable, piece: Piece) -> Span:
+        """Add `piece.text` to the text that `key` names; without a key it is a text of its own."""
         if key is None:
-            return self._alone(passage)
+            return self._alone(piece)
         channel = self.channels.get(key)
         if channel is None:
-            channel = self.channels[key] = self._channel(passage)
+            channel = self.channels[key] = self._channel(piece, whole=self.whole)
         self.fresh[channel] = None
-        return Span(channel, *channel.feed(passage.text))
+        return Span(channel, *channel.feed(piece.text))
 
-    def _alone(self, passage: Passage) -> Span:
-        known = self.known.get((passage.path, passage.text))
+    def _alone(self, piece: Piece) -> Span:
+        known = self.known.get((piece.path, piece.text))
         if known is not None:
             known.channel.waiting.append(0)
             return known
-        channel = self._channel(passage, whole=True)
-        span = Span(channel, *channel.feed(passage.text))
+        channel = self._channel(piece, whole=True)
+        span = Span(channel, *channel.feed(piece.text))
         channel.final = True
         self.fresh[channel] = None
+        if self.watched:
+            self.alone.append(channel)
         if len(self.known) >= _KNOWN:
             self.known.clear()
-        self.known[passage.path, passage.text] = span
+        self.known[piece.path, piece.text] = span
         return span
 
-    def _channel(self, passage: Passage, *, whole: bool = False) -> Channel:
-        done = dict.fromkeys(self.benches, 0)
-        followers: list[Follower] = []
-        if Unit.MATCH in done and not whole and not self.whole:
-            del done[Unit.MATCH]
-            followers = [_follower(bound) for bound in self.benches[Unit.MATCH].bounds]
-        return Channel(replace(passage, text=""), followers, done)
+    def _channel(self, piece: Piece, *, whole: bool) -> Channel:
+        followers = [] if whole else [_follower(bound) for bound in self.matching]
+        done = {group: 0 for group in self.groups if whole or group.unit is not Unit.MATCH}
+        return Channel(Passage(piece.path, "assistant", "output", "", piece.channel), followers, done)
 
     def finish(self) -> None:
         """No more text comes."""
-        self.finished = True
         for channel in self.channels.values():
             channel.final = True
             self.fresh[channel] = None
 
     async def judge(self) -> Verdict:
-        """Have the rails judge what they now can. On a block nothing more becomes clear.
-
-        A policy that only watches holds nothing up: it judges when the answer is there.
-        """
-        verdict = ALLOW
-        if self.finished or not self.watching:
-            verdict = await self._judged()
+        """Have the rails that may act judge what they now can. On a block nothing more becomes clear."""
+        verdict = self._followed()
+        for group in self.groups:
+            if group.acts and verdict.action is not Action.BLOCK:
+                verdict |= await self._asked(group, self.fresh)
         if verdict.action is not Action.BLOCK:
             for channel in self.fresh:
                 self._clear(channel)
-            if self.finished or not self.watching:
-                self.fresh.clear()
+            self.fresh.clear()
         return verdict
 
-    async def _judged(self) -> Verdict:
+    async def watch(self) -> None:
+        """Have the rails that may not act judge a finished answer, as the model said it."""
+        channels = [*self.channels.values(), *self.alone]
+        groups = [group for group in self.groups if not group.acts]
+        await asyncio.gather(*(self._asked(group, channels) for group in groups))
+
+    async def settle(self) -> Verdict:
+        """`judge` and `watch` side by side, for an answer that is here. A block waits for nobody."""
+        watching = asyncio.ensure_future(self.watch()) if self.watched else None
+        try:
+            verdict = await self.judge()
+            if watching and verdict.action is not Action.BLOCK:
+                await watching
+        finally:
+            if watching:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+        return verdict
+
+    def _followed(self) -> Verdict:
         verdict = ALLOW
-        if Unit.MATCH in self.benches:
+        if self.matching:
             for channel in self.fresh:
-                verdict |= channel.follow(self.benches[Unit.MATCH])
-        for unit, bench in self.benches.items():
-            if verdict.action is Action.BLOCK:
-                break
-            verdict |= await self._asked(unit, bench)
+                verdict |= channel.follow(self.bench)
         return verdict
 
-    async def _asked(self, unit: Unit, bench: Bench) -> Verdict:
-        """The rails of `unit`, which see what narrower ones left."""
-        spans = [Span(c, *span) for c in self.fresh if unit in c.done for span in c.segments(unit)]
+    async def _asked(self, group: Group, channels: Iterable[Channel]) -> Verdict:
+        """The rails of `group`. Those that act see what narrower ones left."""
+        spans = [Span(c, *span) for c in channels if group in c.done for span in c.segments(group)]
         if not spans:
             return ALLOW
-        texts = [span.delivered() for span in spans]
+        texts = [span.delivered() if group.acts else span.channel.slice(span.start, span.end) for span in spans]
         passages = [replace(span.channel.passage, text=text) for span, text in zip(spans, texts, strict=True)]
-        verdicts = await bench.judged(Subject(passages, self.question, self.context, self.vault))
+        verdicts = await group.bench.judged(Subject(passages, self.question, self.context, self.vault))
         said = ALLOW
         for span, text, verdict in zip(spans, texts, verdicts, strict=True):
             said |= verdict
-            span.channel.rewrite(span.start, span.end, text, verdict.edits)
-            span.channel.done[unit] = span.end
+            if verdict.edits:
+                span.channel.rewrite(span.start, span.end, text, verdict.edits)
+            span.channel.done[group] = span.end
         return said
 
     def _clear(self, channel: Channel) -> None:
         """Move what may be delivered forward; placeholders of the vault are held until whole, then given back."""
-        clear = channel.length if self.watching else channel.judged
+        clear = channel.judged
         if clear > channel.clear:
             channel.clear = clear if self.vault.empty else self._restored(channel, clear)
 

@@ -105,13 +105,16 @@ def encoded(body: dict[str, Any]) -> bytes:
         return json.dumps(body, separators=(",", ":")).encode()
 
 
-def strings(value: Any) -> list[tuple[Path, str]]:
-    """Every string value below `value`, with its path, in order. Keys are not values. Raises `Unreadable`."""
+def strings(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
+    """Every string at or below `value`, which stands at `path`, in order. Names of fields are none.
+
+    Raises `Unreadable` where they are nested too deep.
+    """
     found: list[tuple[Path, str]] = []
     if type(value) is str:
-        found.append(((), value))
+        found.append((path, value))
     else:
-        _collect(value, (), found)
+        _collect(value, path, found)
     return found
 
 

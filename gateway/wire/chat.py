@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import RequestError, Unprocessable
 from gateway.wire import body as json_body
@@ -33,8 +32,7 @@ Key = tuple[int, Path]
 """Which text of a stream a delta continues: the choice's index and the path inside it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(NamedTuple):
     """A text in a streamed chunk: where it stands there, what kind it is, and itself.
 
     `key` says which text of the stream it continues; None is for one that stands for itself.
@@ -197,9 +195,42 @@ def _texts(content: Any) -> list[str]:
 
 def deltas(body: dict[str, Any]) -> list[Delta]:
     """Every text of a streamed chunk, or of an unstreamed answer, keyed alike. Raises `Unreadable`."""
+    found: list[Delta] = []
+    for name, value in body.items():
+        if name == "choices" and type(value) is list:
+            for place, choice in enumerate(value):
+                found += _of_choice(body, place, choice)
+        elif type(value) is str:
+            if value and not _names_it(name, value):
+                found.append(Delta(None, (name,), value, _CHANNELS.get(name, "field")))
+        elif value is not None:
+            found += _below(body, (name,), value)
+    return found
+
+
+def _of_choice(body: dict[str, Any], place: int, choice: Any) -> list[Delta]:
+    """What nearly every chunk of a stream consists of is read here; the rest is walked."""
+    found: list[Delta] = []
+    index = choice.get("index") if type(choice) is dict else None
+    if type(index) is not int:
+        return _below(body, ("choices", place), choice)
+    for part, value in choice.items():
+        if part in _MESSAGES and type(value) is dict:
+            for field, text in value.items():
+                if type(text) is not str:
+                    found += _below(body, ("choices", place, part, field), text) if text is not None else ()
+                elif text and not (field == "role" and text in ROLES):
+                    channel = _CHANNELS.get(field, "field")
+                    found.append(Delta((index, (field,)), ("choices", place, part, field), text, channel))
+        elif value is not None and part != "index":
+            found += _below(body, ("choices", place, part), value)
+    return found
+
+
+def _below(body: dict[str, Any], path: Path, value: Any) -> list[Delta]:
     return [
         Delta(_key(body, path), path, text, _channel(path))
-        for path, text in json_body.strings(body)
+        for path, text in json_body.strings(value, path)
         if text and not _is_label(path, text)
     ]
 
@@ -217,6 +248,14 @@ _IDENTIFIERS = frozenset(
 )
 _IDENTIFIER = re.compile(r"[\w.:/@+=-]{1,256}", re.ASCII)
 _LABELLED = _ASKED | {shape[-1] for shape in _IDENTIFIERS}
+_NAMES = frozenset(shape[0] for shape in _IDENTIFIERS if len(shape) == 1)
+
+
+def _names_it(name: str, text: str) -> bool:
+    """`_is_label` for a field of the answer itself."""
+    if name in _NAMES:
+        return _IDENTIFIER.fullmatch(text) is not None
+    return name in _LABELLED and text in LABELS.get((name,), ())
 
 
 def _is_label(path: Path, text: str) -> bool:
@@ -225,6 +264,11 @@ def _is_label(path: Path, text: str) -> bool:
         return False
     shape = _shape(path)
     return text in LABELS.get(shape, ()) or (shape in _IDENTIFIERS and _IDENTIFIER.fullmatch(text) is not None)
+
+
+_MESSAGES = frozenset({"delta", "message"})
+_GROWING = _MESSAGES | {"text", "logprobs"}
+"""Parts of a choice whose texts go on from chunk to chunk."""
 
 
 def _key(body: dict[str, Any], path: Path) -> Key | None:
@@ -244,11 +288,7 @@ def _key(body: dict[str, Any], path: Path) -> Key | None:
     if type(steps[1]) is not int:
         return None
     rest = tuple(steps[2:])
-    return steps[1], _shape(rest) if rest[0] == "logprobs" else rest[1:]
-
-
-_GROWING = frozenset({"delta", "message", "text", "logprobs"})
-"""Parts of a choice whose texts go on from chunk to chunk."""
+    return steps[1], rest[1:] if rest[0] in _MESSAGES else _shape(rest)
 
 
 def choices(body: dict[str, Any]) -> list[tuple[int, Any]]:
@@ -256,8 +296,7 @@ def choices(body: dict[str, Any]) -> list[tuple[int, Any]]:
     found = body.get("choices")
     if type(found) is not list:
         return []
-    pairs = [(c.get("index"), c.get("finish_reason")) for c in found if type(c) is dict]
-    return [(index, reason) for index, reason in pairs if type(index) is int]
+    return [(c["index"], c.get("finish_reason")) for c in found if type(c) is dict and type(c.get("index")) is int]
 
 
 def finish_word(reason: Any) -> str:
@@ -283,7 +322,7 @@ def only_usage(chunk: dict[str, Any]) -> bool:
 
 def failed(body: dict[str, Any]) -> bool:
     """Whether an answer or a chunk is an error instead of an answer."""
-    return bool(body.get("error")) and not body.get("choices")
+    return "error" in body and bool(body["error"]) and not body.get("choices")
 
 
 def without_logprobs(chunk: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 LONGEST = 1000  # characters; past that the next white space ends the sentence, so that no stream waits for ever
 
+_TAIL = 32  # characters of punctuation and white space; a longer run is looked at when something follows it
 _CLOSERS = "\"'”’»)\\]}*_"
 # A run that may end a sentence: full-width stops on their own, Latin stops before white space, and white space.
 # Possessive, and tried only where a run begins: a million full stops take a million steps.
@@ -34,6 +35,21 @@ def sentences(text: str) -> list[tuple[int, int]]:
 def complete(text: str) -> int:
     """The offset up to which sentences are finished, whatever text follows: the start of the last one."""
     return max(_boundaries(text), default=0)
+
+
+# What a boundary needs besides white space, and where text ends that might become one.
+_MARK = re.compile(r"[.!?…。！？｡\n]")
+_OPEN = re.compile(rf"[.!?…。！？｡\n][.!?…。！？｡」』）{_CLOSERS}\s]*\Z")
+_SPACE = re.compile(r"\s")
+
+
+def may_end(text: str, start: int, delta: str) -> bool:
+    """Whether `delta`, coming after `text`, may end a sentence that began at `start`; where not, `complete` need not
+    look again. It may look twice for nothing, but not at every piece of a megabyte without white space.
+    """
+    if _MARK.search(delta) or _OPEN.search(text, max(start, len(text) - _TAIL)):
+        return True
+    return len(text) + len(delta) - start > LONGEST and _SPACE.search(text[-1:] + delta) is not None
 
 
 def _boundaries(text: str) -> Iterator[int]:

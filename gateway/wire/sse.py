@@ -7,7 +7,7 @@ order, so an event nobody touched is forwarded as it came. Source: WHATWG HTML, 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes one event may have. A 5 MiB event was seen in the wild (an image as base64); twice that is a fault."""
@@ -26,8 +26,7 @@ class Oversized(ValueError):
     """An event that does not end within `MAX_EVENT` bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: its `data` (lines joined by LF), the bytes it came as, and its other lines.
 
     `other` are the lines that are not data (comments, `event`, `id`, `retry`, unknown fields), each ended by LF; a
@@ -50,8 +49,8 @@ class Decoder:
 
     def feed(self, chunk: bytes) -> list[Event]:
         """Events that `chunk` completes. Raises `Oversized`."""
-        if not self._buffer and _whole(chunk):
-            return [parsed(chunk)]
+        if not self._buffer and _plain(chunk):
+            return [Event(chunk[6:-2], chunk)]
         self._buffer += chunk
         events: list[Event] = []
         start = 0
@@ -77,18 +76,14 @@ class Decoder:
         return found.end() if found else 0
 
 
-def _whole(chunk: bytes) -> bool:
-    """Whether `chunk` is one event as nearly all of them come."""
-    return chunk.startswith(b"data: ") and chunk.find(b"\n") == len(chunk) - 2 and _plain(chunk)
-
-
 def _plain(raw: bytes) -> bool:
-    return raw.endswith(b"\n\n") and b"\r" not in raw
+    """Whether `raw` is one event as nearly all of them come."""
+    return raw.startswith(b"data: ") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
 
 
 def parsed(raw: bytes) -> Event:
     """The event that `raw` spells."""
-    if _whole(raw):
+    if _plain(raw):
         return Event(raw[6:-2], raw)
     data: list[bytes] = []
     other: list[bytes] = []

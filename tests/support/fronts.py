@@ -113,7 +113,7 @@ async def _serving(app: Starlette) -> AsyncIterator[uvicorn.Server]:
             timeout_graceful_shutdown=5,
         )
     )
-    server.capture_signals = nullcontext  # type: ignore[method-assign]  # the test runner keeps its own
+    server.capture_signals = nullcontext  # type: ignore[method-assign, assignment]  # the test runner keeps its own
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.005)
