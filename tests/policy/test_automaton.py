@@ -20,7 +20,7 @@ from gateway.policy.automaton.syntax import Chars, longest, parsed, written
 ATOMS = ["a", "b", "[ab]", "[^a]", ".", r"\w", r"\W", r"\b", r"\B", "^", "$", "(?m:^)", "(?m:$)", r"\s"]
 SUFFIXES = ["*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "+?"]
 LETTERS = "ab \n-"
-CONTINUATIONS = ["".join(c) for size in range(4) for c in product("ab ", repeat=size)]
+CONTINUATIONS = ["".join(c) for size in range(4) for c in product("ab \n", repeat=size)]
 
 
 def joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:

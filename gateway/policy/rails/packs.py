@@ -46,16 +46,20 @@ _API_KEYS = _rules(
 
 # Between the lines of a key there may be true line ends, or `\n` as JSON and `.env` files write them.
 _BREAK = r"(?:\s|\\+[nr])"
+_LINE = r"[A-Za-z0-9+/]{32,}={0,2}"
 _KEY = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?"
 _PRIVATE_KEYS = _rules(
     "[PRIVATE_KEY]",
     pem=(
         rf"-----BEGIN {_KEY}-----{_BREAK}*"
         rf"(?:[A-Za-z-]{{3,20}}: ?[^\n\\]{{0,80}}{_BREAK}+)*"  # `Proc-Type:`, `Version:`
-        rf"(?:[A-Za-z0-9+/]{{32,}}={{0,2}}{_BREAK}*)+"
-        rf"(?:=?[A-Za-z0-9+/]*={{0,2}}{_BREAK}*=?[A-Za-z0-9+/]*={{0,2}}{_BREAK}*-----END {_KEY}-----)?"
+        rf"{_LINE}(?:{_BREAK}*{_LINE})*"
+        rf"(?:{_BREAK}*=?[A-Za-z0-9+/]*={{0,2}}{_BREAK}*=?[A-Za-z0-9+/]*={{0,2}}{_BREAK}*-----END {_KEY}-----)?"
     ),
-    putty=r"\bPuTTY-User-Key-File-[0-9]: [^\n]*(?:\n[^\n]+)*\nPrivate-Lines: [0-9]+(?:\r?\n[A-Za-z0-9+/=]+)+",
+    putty=(
+        r"\bPuTTY-User-Key-File-[0-9]: [^\n]*(?:\n[^\n]+)*\nPrivate-Lines: [0-9]+(?:\r?\n[A-Za-z0-9+/]{16,}={0,2})+"
+        r"(?:\r?\n[A-Za-z0-9+/]+={0,2}\r?\nPrivate-MAC: [0-9a-f]+)?"
+    ),
 )
 
 _CLOUD_TOKENS = _rules(
@@ -112,8 +116,8 @@ _SHELL_INJECTION = _rules(
     piped=rf"\b(?:curl|wget)\b[^\n|;]*\|\s*(?:sudo\s+)?(?:{_SHELLS}|python3?|perl)\b",
     substituted=rf"(?:\$\(|\x60)\s*{_PROGRAMS}\b[^)\x60\n]*[)\x60]",
     removed=r"\brm\s+(?:-[A-Za-z-]+\s+)*-(?:[A-Za-z]*[rR][A-Za-z]*|-recursive)\s+(?:-[A-Za-z-]+\s+)*(?:/|~|\*|\$HOME)",
-    reverse=rf"/dev/(?:tcp|udp)/[\w.-]+/[0-9]+|\bnc(?:at)?\s+(?:-\w+\s+)*-\w*e\w*\s+\S+|\b{_SHELLS}\s+-i\s*>&",
-    chained=rf"(?:;|&&|\|\|?)\s*(?:cat|head|tail|less|more|{_SHELLS})\s+(?:-\S+\s+)*/(?:etc|root|proc)/[\w./-]+",
+    reverse=rf"/dev/(?:tcp|udp)/[\w.-]+/[0-9]+|\bnc(?:at)?\s+(?:-\w+\s+)*-\w*e\w*\s+[^\s)]+|\b{_SHELLS}\s+-i\s*>&",
+    chained=rf"(?:;|&&|\|\|?)\s*(?:cat|head|tail|less|more|{_SHELLS})\s+(?:-\S+\s+(?:\d+\s+)?)*/(?:etc|root|proc)/[\w./-]+",
     forked=r":\(\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:",
     spaced=r"\$\{IFS\}|\$IFS\b",
 )
