@@ -60,6 +60,10 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
                 _check_patterns(policy, (*place, "deny"), rail)
             case "score" if "input" in place:
                 policy.refuse(place, "scores are of answers: a score rail stands under output")
+            case "schema" | "leakage" if "input" in place:
+                policy.refuse(place, f"judges answers: a {kind} rail stands under output")
+            case "schema":
+                _check_spec(policy, (*place, "file"), rail.get("file"), folder)
             case "score" if not scored:
                 policy.refuse(place, "the gateway has no `scoring`")
 

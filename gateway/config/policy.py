@@ -70,7 +70,20 @@ class ScoreSpec(RailSpec):
     action: ActionWord = "flag"
 
 
-AnyRail = Annotated[PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec, Field(discriminator="kind")]
+class SchemaSpec(RailSpec):
+    """A JSON Schema, here or in a file beside the policy, that answers must match."""
+
+    kind: Literal["schema"]
+    action: Literal["flag", "block"] = "block"
+    json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    file: str | None = None
+    strip_fences: bool = False  # judge what is inside a Markdown fence around the whole answer
+
+
+AnyRail = Annotated[
+    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec,
+    Field(discriminator="kind"),
+]
 
 
 class PolicySpec(Frozen):

@@ -126,7 +126,7 @@ def _keys(schema: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
         if isinstance(step, int):
             continue
         models = _tagged(models, step) or [m for model in models for m in _models(_annotation(model, step))]
-    return {name for model in models for name in model.model_fields}
+    return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
 def _tagged(models: list[type[BaseModel]], tag: str) -> list[type[BaseModel]]:
@@ -134,7 +134,8 @@ def _tagged(models: list[type[BaseModel]], tag: str) -> list[type[BaseModel]]:
 
 
 def _annotation(model: type[BaseModel], name: str) -> Any:
-    return model.model_fields[name].annotation if name in model.model_fields else None
+    fields = (field for key, field in model.model_fields.items() if name in {key, field.alias})
+    return next((field.annotation for field in fields), None)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.config.policy import AnyRail, GuardrailsSpec, NemoSpec, PolicySpec
+from gateway.config.policy import AnyRail, GuardrailsSpec, NemoSpec, PolicySpec, SchemaSpec
 from gateway.policy.policy import Bound, Policy
 from gateway.policy.rail import Tools
 from gateway.policy.rails import RAILS
@@ -50,5 +50,7 @@ def _files(rail: AnyRail, folder: Path) -> list[Path]:
             return sorted(file for file in (folder / rail.config).rglob("*") if file.is_file())
         case GuardrailsSpec():
             return [folder / rail.spec]
+        case SchemaSpec():
+            return [folder / rail.file] if rail.file else []
         case _:
             return []

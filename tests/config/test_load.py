@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gateway.config.load import Listen, load
 from gateway.config.schema import Config, EmbeddedSpec, OpenAISpec
 from gateway.errors import ConfigError
+from gateway.policy.rails import RAILS
 
 GATEWAY = """\
 server: {host: 127.0.0.1, port: 8080}
@@ -165,7 +166,7 @@ POLICY_CASES: list[Case] = [
     ("name: support", "nam: support", ":1: name", "is missing"),
     ("name: support", "name: support\nmode: shdow", ":2: mode", "'shdow' is not known; did you mean 'shadow'? (one of: enforce, shadow)"),
     ("name: support", "name: default", ":1: name", "policies/default.yaml:1 has this name already"),
-    ("  - pattern:", "  - patern:", ":3: input[0]", "'patern' is not known; did you mean 'pattern'? (one of: guardrails, nemo, pattern, pii, score)"),
+    ("  - pattern:", "  - patern:", ":3: input[0]", f"'patern' is not known; did you mean 'pattern'? (one of: {', '.join(sorted(RAILS))})"),
     ("  - nemo: {config: nemo/jailbreak}", "  - nemo:", ":4: input[1]", "a rail is one key with its settings below it, such as `- pattern: {deny: ['…']}`"),
     ("nemo/jailbreak}", "nemo/jailbrake}", ":4: input[1].nemo.config", "no folder policies/nemo/jailbrake; did you mean 'jailbreak'?"),
     ("nemo/jailbreak}", "nemo}", ":4: input[1].nemo.config", "no config.yml in policies/nemo"),

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.policy.rail import Rail, Tools
-from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, score
+from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, schema, score
 
 RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "guardrails": guardrails_ai.build,
     "nemo": nemo.build,
     "pattern": pattern.build,
     "pii": pii.build,
+    "schema": schema.build,
     "score": score.build,
 }
