@@ -27,7 +27,6 @@ LABELS: Mapping[tuple[str | int, ...], frozenset[str]] = {
     ("response_format", "type"): frozenset({"text", "json_object", "json_schema"}),
     ("reasoning_effort",): frozenset({"none", "minimal", "low", "medium", "high", "xhigh"}),
     ("verbosity",): frozenset({"low", "medium", "high"}),
-    ("modalities",): frozenset({"text", "audio"}),
     # in requests and answers
     ("service_tier",): frozenset({"auto", "default", "flex", "scale", "priority"}),
     # in answers
