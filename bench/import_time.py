@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 
 RUNS = 7
-MODULES = ("gateway.app", "gateway.front", "gateway.serve", "gateway.cli")
+MODULES = ("gateway.app", "gateway.front.process", "gateway.serve", "gateway.cli")
 PROBE = """
 from time import perf_counter, process_time
 wall, cpu = perf_counter(), process_time()

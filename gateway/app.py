@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.config.schema import Config
 from gateway.errors import WorkerError
 from gateway.http import endpoints
 from gateway.ledger import Ledger, tariffs
 from gateway.observe.cost import Prices
-from gateway.observe.log import open_log
+from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.policy.load import policies
@@ -26,6 +27,8 @@ from gateway.routing import Routes, Target
 from gateway.scoring.sampler import Sampler
 from gateway.upstream.table import open_upstreams
 from gateway.worker.client import Client
+
+FAREWELL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +39,52 @@ class Wiring:
     embedded: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a process keeps while configurations come and go.
+
+    `scraped` answers `GET /metrics`; `going` are the ids of exchanges under way.
+    """
+
+    log: Log
+    metrics: Metrics
+    prices: Prices
+    scraped: ASGIApp
+    going: set[str] = field(default_factory=set)
+
+
+@contextmanager
+def desk(config: Config, scraped: ASGIApp | None = None) -> Iterator[Desk]:
+    """The desk of a process that begins with `config`."""
+    with open_log(events_path(config)) as log:
+        metrics = Metrics(lambda: log.dropped)
+        yield Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render))
+
+
 @asynccontextmanager
-async def opened(config: Config, wiring: Wiring) -> AsyncGenerator[Starlette, None]:
-    """The gateway as an ASGI app, for as long as the context lasts. Raises `ConfigError`."""
+async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> AsyncGenerator[Starlette, None]:
+    """The gateway as an ASGI app, for as long as the context lasts. Raises `ConfigError`.
+
+    What has nothing to do with one configuration is taken from the process's `own` desk.
+    """
     async with AsyncExitStack() as stack:
+        found = own or stack.enter_context(desk(config))
         workers = {
             name: await stack.enter_async_context(Client(path, name=name)) for name, path in wiring.sockets.items()
         }
-        log = stack.enter_context(open_log(events_path(config)))
-        metrics = Metrics(lambda: log.dropped)
-        ledger = Ledger(log, metrics, Prices.load(tariffs(config)))
+        prices = replace(found.prices, tariffs=tariffs(config), _found={})
+        ledger = Ledger(found.log, found.metrics, prices, going=found.going)
         await _with_scores(stack, config, workers, ledger)
         specs = {spec.name: spec for spec in config.gateway.upstreams}
         upstreams = await stack.enter_async_context(open_upstreams(config.gateway.upstreams, workers, wiring.embedded))
         targets = {name: Target(upstream, specs[name]) for name, upstream in upstreams.items()}
-        pipeline = Pipeline(
-            Routes(config.gateway.routes, targets),
-            policies(config.policies, config.folder, Tools(workers)),
-            ledger,
-            time.monotonic,
-        )
-        yield app(config, pipeline, metrics, workers)
+        # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
+        judges = await asyncio.to_thread(policies, config.policies, config.folder, Tools(workers))
+        pipeline = Pipeline(Routes(config.gateway.routes, targets), judges, ledger, time.monotonic)
+        yield app(config, pipeline, found.scraped, workers)
 
 
-def app(config: Config, pipeline: Pipeline, metrics: Metrics, workers: Mapping[str, Client]) -> Starlette:
+def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[str, Client]) -> Starlette:
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
@@ -70,7 +95,7 @@ def app(config: Config, pipeline: Pipeline, metrics: Metrics, workers: Mapping[s
             Route("/v1/models", endpoints.Models(models, gateway.keys)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),
-            Route("/metrics", endpoints.Metrics(metrics.render)),
+            Route("/metrics", scraped),
         ]
     )
     starlette.router.default = endpoints.unknown
@@ -98,10 +123,14 @@ async def _with_scores(stack: AsyncExitStack, config: Config, workers: Mapping[s
     ledger.sampler = Sampler(workers["scorer"], ledger.scored, scoring.deadline_ms / 1000)
     ledger.sample = scoring.sample
     task = asyncio.create_task(ledger.sampler.run(), name="sampler")
-    stack.push_async_callback(_stopped, task)
+    stack.push_async_callback(_stopped, task, ledger.sampler)
 
 
-async def _stopped(task: asyncio.Task[None]) -> None:
+async def _stopped(task: asyncio.Task[None], sampler: Sampler) -> None:
+    """Answers that still wait for their scores get a moment."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FAREWELL_S):
+            await sampler.queue.join()
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

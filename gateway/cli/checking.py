@@ -11,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.app import events_path
-from gateway.cli.loading import loaded, tools
+from gateway.cli.loading import loaded
 from gateway.config.schema import AnyUpstream, Config
 from gateway.errors import TidegateError
 from gateway.policy.load import policies
 from gateway.policy.policy import Bound, Policy
-from gateway.serve import READY_S, hosts, runtime
+from gateway.serve.crew import READY_S
+from gateway.serve.folder import runtime
+from gateway.serve.needs import hosts
+from gateway.serve.reading import tools
 from gateway.worker.supervisor import Host, Supervisor
 
 _WIDTH = 110  # a terminal that is narrower wraps, a file or a pipe need not
@@ -27,7 +30,7 @@ def checked(file: Path, *, engines: bool) -> int:
     config = loaded(file)
     out = Console(highlight=False)
     out.width = max(out.width, _WIDTH)
-    _summary(out, config, policies(config.policies, config.folder, tools()))
+    _summary(out, config, policies(config.policies, config.folder, tools(config.folder)))
     if not engines:
         return 0
     with runtime() as folder:

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  # what a command needs is imported when it is asked for: --help stays quick
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -41,13 +42,19 @@ def serve(
         bool, typer.Option("--next-port", help="Take the next free port if that one is taken.")
     ] = False,
 ) -> None:
-    """Serve until stopped: start the workers, listen, watch over them, drain on SIGTERM."""
-    from gateway.cli.loading import loaded
-    from gateway.config.load import Listen
+    """Serve until stopped: start the workers, listen, watch over them, drain on SIGTERM.
+
+    Changed files take over as they are saved, or at SIGHUP, all together or not at all.
+    """
+    from gateway.cli.loading import told
+    from gateway.errors import ConfigError
     from gateway.serve import Options, run
 
-    settings = loaded(config, Listen(host, port))
-    raise typer.Exit(run(settings, Options(host, port, next_port), typer.echo))
+    try:
+        code = run(config, os.environ, Options(host, port, next_port), typer.echo)
+    except ConfigError as refused:
+        raise told(refused.problems) from None
+    raise typer.Exit(code)
 
 
 @app.command(epilog="Example: [bold]tidegate check config/gateway.yaml --engines[/]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +28,21 @@ class Listen:
     port: int | None = None
 
 
-def load(file: Path, environ: Mapping[str, str], listen: Listen | None = None) -> Config:
+def load(
+    file: Path,
+    environ: Mapping[str, str],
+    listen: Listen | None = None,
+    copied: Callable[[Path], Path] | None = None,
+) -> Config:
     """Read `file` and the policies it names. Relative paths in it are relative to it.
 
+    `copied` gives another folder to read the policies' from: a copy that nobody edits.
     Raises `ConfigError` with all problems of all files, in the order of files and lines.
     """
     gateway = filled(_mapping(file), environ)
     folder = _folder(gateway, file)
+    if copied and folder.is_dir():
+        folder = copied(folder)
     _place(gateway, file.parent)
     policies = [_mapping(path) for path in _files(gateway, folder)]
     settings = _validated(gateway, GatewayFile, gateway.value)

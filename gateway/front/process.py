@@ -1,0 +1,159 @@
+"""The life of an HTTP process: asks for its first order, serves, follows new orders, finishes what is under way."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.app import Desk, desk
+from gateway.config.schema import Server as ServerSpec
+from gateway.front.door import Door
+from gateway.front.order import Order
+from gateway.front.peer import Answers, Declined, Gone, Json, Peer
+from gateway.http.client import Asgi
+
+KEEP_ALIVE_S = 75
+"""Idle seconds before a kept connection is closed: longer than clients keep theirs, as nginx has it."""
+
+FAREWELL_S = 2.0  # for exchanges that were cut off to leave their records
+SCRAPE_S = 5.0
+
+
+async def serve(listener: socket.socket, control: socket.socket) -> None:
+    """Serve on `listener` until SIGTERM, SIGINT or the supervisor's end, then finish what is under way in time."""
+    front = Front()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, front.stop.set)
+    front.supervisor = await Peer.over(control, front.answers())
+    following = asyncio.create_task(front.supervisor.run())
+    following.add_done_callback(lambda _: front.stop.set())
+    try:
+        with suppress(Gone):
+            await front.serve(listener)
+    finally:
+        following.cancel()
+        await asyncio.wait({following, *front.retiring})
+
+
+@dataclass(slots=True, eq=False)
+class Front:
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    retiring: set[asyncio.Task[None]] = field(default_factory=set)
+    supervisor: Peer = field(init=False)
+    desk: Desk = field(init=False)
+    door: Door = field(init=False)
+
+    def answers(self) -> Answers:
+        return {"prepare": self._prepare, "commit": self._commit, "drop": self._drop, "count": self._count}
+
+    async def serve(self, listener: socket.socket) -> None:
+        order = Order.read(await self.supervisor.ask("order"))
+        with desk(order.config, Scraped(self.supervisor)) as self.desk:
+            self.door = Door(self.desk)
+            await self.door.prepare(order)
+            self.door.commit(order.generation)
+            server = _Server(settings(self.door, order.config.gateway.server))
+            cut = await self._served(server, listener)
+            await self.door.close()
+            with suppress(Gone, Declined, TimeoutError):
+                await self.supervisor.ask("ended", {"cancelled": cut, "metrics": self._counted()}, timeout_s=FAREWELL_S)
+
+    async def _served(self, server: _Server, listener: socket.socket) -> int:
+        """Serve until told to stop; how many exchanges had to be cut off."""
+        serving = asyncio.create_task(server.serve([listener]))
+        stopped = asyncio.create_task(self.stop.wait())
+        up = asyncio.create_task(server.up.wait())
+        await asyncio.wait({serving, up, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if server.up.is_set():
+            await self.supervisor.ask("serving", self.door.generation)
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
+        for task in (stopped, up):
+            task.cancel()
+        cut = list(server.server_state.tasks)
+        if cut:
+            await asyncio.wait(cut, timeout=FAREWELL_S)
+        return len(cut)
+
+    # What the supervisor asks for
+
+    async def _prepare(self, order: Json) -> None:
+        await self.door.prepare(Order.read(order))
+
+    async def _commit(self, generation: int) -> None:
+        before = self.door.commit(generation)
+        task = asyncio.create_task(self._retired(before))
+        self.retiring.add(task)
+        task.add_done_callback(self.retiring.discard)
+
+    async def _drop(self, generation: int) -> None:
+        await self.door.retire(generation)
+
+    async def _retired(self, generation: int) -> None:
+        await self.door.retire(generation)
+        with suppress(Gone, Declined, TimeoutError):
+            await self.supervisor.ask("retired", generation)
+
+    async def _count(self, _: None) -> str:
+        return self._counted()
+
+    def _counted(self) -> str:
+        return self.desk.metrics.render().decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Scraped:
+    """`GET /metrics`: what all processes of this gateway have counted, together."""
+
+    supervisor: Peer
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+        try:
+            text = await self.supervisor.ask("sum", timeout_s=SCRAPE_S)
+        except (Gone, Declined, TimeoutError):
+            await Asgi(send).respond(503, headers, b"")
+        else:
+            await Asgi(send).respond(200, headers, text.encode())
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, with the signals left to us: it would end the process by the signal it got, records unwritten."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def settings(app: ASGIApp, server: ServerSpec) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(server.drain_s),
+    )

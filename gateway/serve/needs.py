@@ -1,0 +1,91 @@
+"""The child processes that a configuration needs, and a mark by which one that runs already is known to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.config.policy import NemoSpec
+from gateway.config.schema import Config, EmbeddedSpec
+from gateway.policy.rails import guardrails_ai, nemo, pii
+from gateway.upstream import litellm
+from gateway.worker.supervisor import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """An engine and its spec (see `gateway.worker`); `mark` is the same for the same, wherever its files lie."""
+
+    name: str
+    engine: str
+    spec: Any
+    mark: str
+    folder: Path  # of the policies
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An embedded model."""
+
+    spec: EmbeddedSpec
+    mark: str
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+Need = Worker | Model
+
+
+def workers(config: Config) -> list[Worker]:
+    """Raises `ConfigError` for a guard spec that cannot be read."""
+    policies = list(config.policies.values())
+    specs: dict[str, tuple[str, Any]] = {
+        "guardrails": ("gateway.policy.engines.guardrails_ai", guardrails_ai.spec(policies, config.folder)),
+        "nemo": ("gateway.policy.engines.nemo", nemo.spec(policies, config.folder)),
+        "pii": ("gateway.policy.engines.pii", pii.spec(policies, config.folder)),
+        "litellm": ("gateway.upstream.engine", litellm.spec(config.gateway.upstreams)),
+        "scorer": ("gateway.scoring.engine", _scorer(config)),
+    }
+    return [
+        Worker(name, engine, spec, _mark(config, name, engine, spec), config.folder)
+        for name, (engine, spec) in specs.items()
+        if spec is not None
+    ]
+
+
+def needs(config: Config) -> list[Need]:
+    """Workers and embedded models. Raises `ConfigError`."""
+    specs = [spec for spec in config.gateway.upstreams if isinstance(spec, EmbeddedSpec)]
+    models = [Model(spec, sha256(f"model {spec.model_dump_json()}".encode()).hexdigest()) for spec in specs]
+    return [*workers(config), *models]
+
+
+def hosts(config: Config, folder: Path) -> list[Host]:
+    """The workers of `config`, with sockets in `folder`. Raises `ConfigError`."""
+    return [Host(worker.name, worker.engine, worker.spec, folder / worker.name) for worker in workers(config)]
+
+
+def _scorer(config: Config) -> Any:
+    scoring = config.gateway.scoring
+    return None if scoring is None else {"encoder": scoring.encoder}
+
+
+def _mark(config: Config, name: str, engine: str, spec: Any) -> str:
+    """What the worker is told, wherever the policies lie, and the files that it reads by itself."""
+    said = orjson.dumps([name, engine, spec]).replace(str(config.folder).encode(), b"")
+    read = sha256(said)
+    for folder in _folders(config) if name == "nemo" else ():
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            read.update(str(file.relative_to(config.folder)).encode() + b"\0" + file.read_bytes())
+    return read.hexdigest()
+
+
+def _folders(config: Config) -> list[Path]:
+    rails = [rail for policy in config.policies.values() for rail in (*policy.input, *policy.output)]
+    return sorted({config.folder / rail.config for rail in rails if isinstance(rail, NemoSpec)})

@@ -1,0 +1,87 @@
+"""Notices that the files of a configuration changed, or that somebody asks for them to be read again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchfiles import awatch
+
+SETTLED_S = 0.1  # files that change together, or are written in pieces, are read once
+LOOK_S = 5.0  # what no notice comes of is found by looking: a folder that was replaced, a network's file system
+MOST = 20_000  # files looked at
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(slots=True)
+class Watch:
+    """`changes` yields whenever `file` or what lies below `folder` is not as it was, or `poke` was called."""
+
+    file: Path
+    folder: Path
+    _poked: bool = False
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def poke(self) -> None:
+        self._poked = True
+        self._news.set()
+
+    async def changes(self) -> AsyncGenerator[bool, None]:
+        """Whether it was asked for."""
+        notices = [
+            asyncio.create_task(self._notice(self.folder, recursive=True)),
+            asyncio.create_task(self._notice(self.file.absolute().parent, recursive=False)),
+        ]
+        stamp = await asyncio.to_thread(self._stamp)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), LOOK_S)
+                poked = await self._settled()
+                now = await asyncio.to_thread(self._stamp)
+                if poked or now != stamp:
+                    stamp = now
+                    yield poked
+        finally:
+            for task in notices:
+                task.cancel()
+            await asyncio.gather(*notices, return_exceptions=True)
+
+    async def _settled(self) -> bool:
+        """Wait while there is news; whether it was asked for, which is not waited for."""
+        while self._news.is_set() and not self._poked:
+            self._news.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), SETTLED_S)
+        self._news.clear()
+        poked, self._poked = self._poked, False
+        return poked
+
+    async def _notice(self, path: Path, *, recursive: bool) -> None:
+        """The system's notices. Where there are none to be had, looking must do."""
+        while True:
+            with suppress(OSError, RuntimeError):
+                async for _ in awatch(path, watch_filter=None, debounce=200, step=100, recursive=recursive):
+                    self._news.set()
+            await asyncio.sleep(LOOK_S)
+
+    def _stamp(self) -> Stamp:
+        return tuple(sorted(_seen([self.file, *_below(self.folder)])))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for at, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(at, name) for name in names if not name.startswith("."))
+
+
+def _seen(paths: list[Path]) -> Iterator[tuple[str, int, int, int]]:
+    for path in paths[:MOST]:
+        with suppress(OSError):
+            found = path.stat()
+            yield str(path), found.st_mtime_ns, found.st_size, found.st_ino
