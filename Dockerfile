@@ -11,6 +11,8 @@ ENV UV_COMPILE_BYTECODE=1
 RUN make install EXTRAS=all && .venv/bin/python -m compileall -q gateway kernels
 
 FROM python:3.11-slim-bookworm
+# The embedded model's engine is linked against GNU's OpenMP, which a slim image lacks.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 # The code belongs to root: the gateway's user may write its events and nothing else.
 RUN useradd --uid 10001 --create-home tidegate
 WORKDIR /srv/tidegate

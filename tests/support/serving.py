@@ -45,22 +45,27 @@ def serving(config: Path, events: Path) -> Iterator[Serving]:
         yield Serving(_url(process, said), events)
     finally:
         impatient.cancel()
-        process.send_signal(signal.SIGTERM)
-        try:
-            assert process.wait(60) == 0, "".join(said)
-        finally:
-            process.kill()
+        _stop(process, said)
 
 
 def _url(process: subprocess.Popen[str], said: list[str]) -> str:
-    """Where it answers, once it says so. What it says afterwards is read so that it never waits for a reader."""
+    """Where it answers, once it says so."""
     assert process.stdout is not None
     for line in process.stdout:
         said.append(line)
         if found := _READY.search(line):
-            threading.Thread(target=said.extend, args=(process.stdout,), daemon=True).start()
             return found[1]
     raise AssertionError(f"the gateway did not start: {''.join(said)}")
+
+
+def _stop(process: subprocess.Popen[str], said: list[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        said += process.communicate(timeout=60)[0]
+        assert process.returncode == 0, "".join(said)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def written(folder: Path, settings: Mapping[str, Any], policies: Mapping[str, Mapping[str, Any]]) -> Path:
