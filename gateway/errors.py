@@ -14,6 +14,7 @@
     │   └── TooManyRequests             429
     ├── PolicyBlocked                   400  a policy refused the exchange
     ├── PolicyUnavailable               503  a rail failed and its policy is closed
+    ├── AuditUnavailable                503  no record can be written
     ├── NotSupported                    501  the upstream cannot do what was asked
     ├── UpstreamError                   502  the model's side
     │   ├── UpstreamUnreachable         502  refused, reset before an answer, DNS, TLS
@@ -134,6 +135,13 @@ class PolicyUnavailable(TidegateError):
     status = 503
     kind = "policy_unavailable"
     code = "policy_unavailable"
+
+
+class AuditUnavailable(TidegateError):
+    """The exchange would leave no record: it is not begun."""
+
+    status = 503
+    code = "audit_unavailable"
 
 
 class NotSupported(TidegateError):

@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway import record
 from gateway.config.schema import AnyUpstream, Config
+from gateway.errors import AuditUnavailable
 from gateway.exchange import Exchange
 from gateway.observe.cost import Prices, Tariff
 from gateway.observe.log import Log
@@ -30,9 +31,11 @@ class Ledger:
     going: set[str] = field(default_factory=set)
 
     def started(self, exchange: Exchange) -> None:
+        """Write the intent. Raises `AuditUnavailable` where that cannot be: what leaves no record does not happen."""
         self.going.add(exchange.id)
         self.metrics.in_flight = len(self.going)
-        self.log.emit("exchange.started", **record.started(exchange))
+        if not self.log.emit("exchange.started", **record.started(exchange)):
+            raise AuditUnavailable("The exchange could not be recorded, so it was not begun. Try again.", retry_after=1)
 
     def answered(self, exchange: Exchange, target: Target, answer: Answer) -> None:
         """Price the exchange; where it came to its end, have its answer scored."""

@@ -9,6 +9,7 @@ It reads downwards in the order things happen. What a later step needs is on the
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from gateway.wire.passage import Passage
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes an unstreamed answer may have: it is held whole to be judged."""
+
+
+_LOG = logging.getLogger("tidegate")
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Pipeline:
             raise
         except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours is a 500 and a record, never a hung client
             exchange.error = type(error).__name__
+            _LOG.error("an exchange failed", exc_info=error)  # its type and places; `observe.stderr` prints no values
             await sent.refuse(TidegateError("The gateway failed to handle this request."))
         finally:
             sent.record()
