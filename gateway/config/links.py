@@ -62,8 +62,8 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
                 policy.refuse(place, "scores are of answers: a score rail stands under output")
             case "schema" | "leakage" if "input" in place:
                 policy.refuse(place, f"judges answers: a {kind} rail stands under output")
-            case "schema":
-                _check_spec(policy, (*place, "file"), rail.get("file"), folder)
+            case "schema" | "tools":
+                _check_schemas(policy, place, rail, folder)
             case "score" if not scored:
                 policy.refuse(place, "the gateway has no `scoring`")
 
@@ -156,6 +156,14 @@ def _check_spec(policy: Document, place: Place, path: Any, folder: Path) -> None
     found = _below(policy, place, path, folder)
     if found and not found.is_file():
         policy.refuse(place, f"no file {found}{_beside(found)}")
+
+
+def _check_schemas(policy: Document, place: Place, rail: Mapping[str, Any], folder: Path) -> None:
+    _check_spec(policy, (*place, "file"), rail.get("file"), folder)
+    tools = rail.get("arguments")
+    for tool, rule in tools.items() if isinstance(tools, dict) else ():
+        if isinstance(rule, dict):
+            _check_spec(policy, (*place, "arguments", tool, "file"), rule.get("file"), folder)
 
 
 def _below(policy: Document, place: Place, path: Any, folder: Path) -> Path | None:

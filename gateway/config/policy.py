@@ -80,8 +80,26 @@ class SchemaSpec(RailSpec):
     strip_fences: bool = False  # judge what is inside a Markdown fence around the whole answer
 
 
+class ArgumentsSpec(Frozen):
+    """What a tool may be called with: a JSON Schema, here or in a file; expressions that no argument may match."""
+
+    json_schema: Annotated[dict[str, Any] | None, Field(alias="schema")] = None
+    file: str | None = None
+    deny: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # by argument; `*` for all
+
+
+class ToolsSpec(RailSpec):
+    """Which tools may be defined and called, `*` standing for any characters, and with what."""
+
+    kind: Literal["tools"]
+    action: Literal["flag", "block"] = "block"
+    allow: tuple[str, ...] | None = None  # None: all that are not denied
+    deny: tuple[str, ...] = ()
+    arguments: dict[str, ArgumentsSpec] = Field(default_factory=dict)  # by tool
+
+
 AnyRail = Annotated[
-    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec,
+    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec,
     Field(discriminator="kind"),
 ]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-from gateway.config.policy import AnyRail, GuardrailsSpec, NemoSpec, PolicySpec, SchemaSpec
+from gateway.config.policy import AnyRail, GuardrailsSpec, NemoSpec, PolicySpec, SchemaSpec, ToolsSpec
 from gateway.policy.policy import Bound, Policy
 from gateway.policy.rail import Tools
 from gateway.policy.rails import RAILS
@@ -52,5 +52,7 @@ def _files(rail: AnyRail, folder: Path) -> list[Path]:
             return [folder / rail.spec]
         case SchemaSpec():
             return [folder / rail.file] if rail.file else []
+        case ToolsSpec():
+            return [folder / rule.file for rule in rail.arguments.values() if rule.file]
         case _:
             return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from itertools import pairwise
 
 from support.rails import bound
@@ -39,17 +39,20 @@ async def inspected(rail: Rail, *passages: Passage, question: str = "") -> Seque
     return await rail.inspect(Subject(passages, question))
 
 
-def streamed(rail: Rail, pieces: Sequence[Passage]) -> tuple[Verdict, str]:
-    """What a stream of `pieces`, each continuing the text at its path, comes to, and what of it was delivered."""
-    return asyncio.run(_streamed(rail, pieces))
+def streamed(rail: Rail, pieces: Sequence[Passage], keys: Sequence[Hashable] = ()) -> tuple[Verdict, str]:
+    """What a stream of `pieces` comes to, and what of it was delivered.
+
+    Each continues the text that its key names, or that stands at its path.
+    """
+    return asyncio.run(_streamed(rail, pieces, keys or [piece.path for piece in pieces]))
 
 
-async def _streamed(rail: Rail, pieces: Sequence[Passage]) -> tuple[Verdict, str]:
+async def _streamed(rail: Rail, pieces: Sequence[Passage], keys: Sequence[Hashable]) -> tuple[Verdict, str]:
     window = Window(Bench([bound(rail)], "output", Docket()), Vault())
     spans, delivered, said = [], "", ALLOW
     for n in range(len(pieces) + 1):
         if n < len(pieces):
-            spans.append(window.feed(pieces[n].path, pieces[n]))
+            spans.append(window.feed(keys[n], pieces[n]))
         else:
             window.finish()
         said |= await window.judge()

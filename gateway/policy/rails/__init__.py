@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.policy.rail import Rail, Tools
-from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, schema, score
+from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, schema, score, tools
 
 RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "guardrails": guardrails_ai.build,
@@ -15,4 +15,5 @@ RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "pii": pii.build,
     "schema": schema.build,
     "score": score.build,
+    "tools": tools.build,
 }
