@@ -80,10 +80,9 @@ class Front:
         await serving
         for task in (stopped, up):
             task.cancel()
-        cut = list(server.server_state.tasks)
-        if cut:
-            await asyncio.wait(cut, timeout=FAREWELL_S)
-        return len(cut)
+        if server.cut:
+            await asyncio.wait(server.cut, timeout=FAREWELL_S)
+        return len(server.cut)
 
     # What the supervisor asks for
 
@@ -133,10 +132,15 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self.cut: list[asyncio.Task[None]] = []  # what outlasted the drain
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self.cut = list(self.server_state.tasks)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
