@@ -180,7 +180,8 @@ class Channel:
         self.waiting.popleft()
         if self.final:
             return
-        keep = min(self.waiting[0] if self.waiting else self.clear, self.clear, self.read, *self.done.values())
+        unread = self.read if self.followers else self.clear
+        keep = min(self.waiting[0] if self.waiting else self.clear, self.clear, unread, *self.done.values())
         if keep - self.base > _KEPT:
             self.pending = self.pending[keep - self.base :]
             self.base = keep
