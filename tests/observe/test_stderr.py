@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.observe.stderr import quiet
+from gateway.observe.stderr import Line, quiet
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def test_only_the_first_line_of_a_message_is_said(said: io.StringIO, text: str) 
     assert "CANARY" not in said.getvalue()
 
 
-def test_control_characters_are_escaped(said: io.StringIO) -> None:
-    logging.getLogger("lib").error("\x1b[2J\x00\ud800\u2028")
-    assert said.getvalue() == "ERROR lib: \\x1b[2J\\x00\\ud800\\u2028\n"
+def test_control_characters_are_escaped() -> None:
+    record = logging.LogRecord("lib", logging.ERROR, "", 0, "\x1b[2J\x00\ud800\u2028", (), None)
+    assert Line().format(record) == "ERROR lib: \\x1b[2J\\x00\\ud800\\u2028"
 
 
 async def test_a_task_whose_exception_nobody_took_does_not_tell_it(said: io.StringIO) -> None:
