@@ -77,8 +77,8 @@ class Sampler:
         try:
             answer = await self.scorer.call("score", payload, deadline_s=self.deadline_s)
             seconds = (time.monotonic() - began) / len(samples)
-            for sample, scores in zip(samples, answer["scores"], strict=True):
+            for sample, scores in list(zip(samples, answer["scores"], strict=True)):
                 self.recorded(sample, scores, seconds)
                 left.remove(sample)
-        except (WorkerError, ValueError, LookupError, TypeError):  # no answer, or one that is not as agreed
+        except (WorkerError, ValueError, LookupError, TypeError, AttributeError):  # none, or not as agreed
             self.failed += len(left)
