@@ -5,7 +5,8 @@ Offsets are the caller's: a view of a text (decoded, normalised) is followed by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway.policy.automaton.dfa import YOUNG, Config, Dfa, Hits, Move
@@ -22,16 +23,17 @@ class Match:
 
 @dataclass(slots=True)
 class Scanner:
-    """`at` is where the text ends so far; `matches` may still give way to one that begins further left.
+    """`at` is where the text ends so far. A text is followed by `feed`, a view of one by `step`.
 
-    A text is followed by `feed`, a view of one by `step`.
+    `found` are the matches of each rule that were not taken yet, in order; the last ones may still give way to one that
+    begins further left.
     """
 
     dfa: Dfa
     at: int = 0
     starts: tuple[int, ...] = ()  # of the old threads of `config`
     recent: tuple[int, ...] | None = None  # where the last characters began; None: one after the other, up to `at`
-    matches: list[Match] = field(default_factory=list)
+    found: dict[int, list[Match]] = field(default_factory=dict)
     config: Config = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,9 +67,22 @@ class Scanner:
 
     def twin(self) -> Scanner:
         """Another one that stands where this one does; it goes on by `step`."""
-        other = Scanner(self.dfa, self.at, self.starts, self._recent(), list(self.matches))
+        other = Scanner(self.dfa, self.at, self.starts, self._recent())
         other.config = self.config
         return other
+
+    @property
+    def matches(self) -> list[Match]:
+        return [match for matches in self.found.values() for match in matches]
+
+    def adopt(self, matches: Iterable[Match]) -> None:
+        """Take over what a twin has found."""
+        for match in matches:
+            own = self.found.setdefault(match.rule, [])
+            insort(own, match)
+            at = bisect_left(own, match)
+            if own[at : at + 2] == [match, match]:
+                del own[at]
 
     def finish(self) -> None:
         """The text ends; the next one begins."""
@@ -82,13 +97,18 @@ class Scanner:
         """The last offset up to `limit` that no match, present or possible, reaches across."""
         if self.config.states:
             limit = min(limit, self._threads()[0])
-        return crossed(self.matches, limit) if self.matches else limit
+        return crossed(self.matches, limit) if self.found else limit
 
     def take(self, upto: int) -> list[Match]:
         """The matches before `upto`, which are then forgotten. `upto` is an offset that `cut` gave."""
-        taken = [m for m in self.matches if m.end <= upto]
-        self.matches = [m for m in self.matches if m.end > upto]
-        return taken
+        if not self.found:
+            return []
+        matches = self.matches
+        self.found = {}
+        for match in matches:
+            if match.end > upto:
+                self.found.setdefault(match.rule, []).append(match)
+        return [match for match in matches if match.end <= upto]
 
     def _moved(self, move: Move, threads: tuple[int, ...], ends: tuple[int, int]) -> None:
         """`threads` are all starts, the new one's last; `ends` where matches end that `ended`, and that are `done`."""
@@ -105,9 +125,10 @@ class Scanner:
 
     def _note(self, hits: Hits, threads: Sequence[int], end: int) -> None:
         for thread, rule in hits:
-            start = threads[thread]
-            self.matches = [m for m in self.matches if m.rule != rule or m.start < start]
-            self.matches.append(Match(start, end, rule))
+            start, found = threads[thread], self.found.setdefault(rule, [])
+            while found and found[-1].start >= start:
+                found.pop()
+            found.append(Match(start, end, rule))
 
 
 def crossed(matches: Sequence[Match], cut: int) -> int:

@@ -124,7 +124,8 @@ class Folded:
         own, raw = self.own, self.raw
         if own is None or own.config is not raw.config or raw.config.states or self.tail:
             return
-        raw.matches += (match for match in own.matches if match not in raw.matches)
+        if own.found:
+            raw.adopt(own.matches)
         self.own = None
 
     def _advance(self, upto: int) -> None:
@@ -187,9 +188,11 @@ class Carried:
     def take(self, upto: int) -> list[Match]:
         run = self.decoder.run
         counting = self._counting(run) if run is not None else ()
+        if not self.found and not counting:
+            return []
         taken = [m for m in (*self.found, *counting) if m.end <= upto]
         self.found = [m for m in self.found if m.end > upto]
-        self.own.matches = [m for m in self.own.matches if m.end > upto]
+        self.own.take(upto)
         return taken
 
     def text(self, chars: str, run: Run, given: int) -> None:
@@ -202,13 +205,13 @@ class Carried:
         if run is not None and run.given:
             self.own.finish()
             self.found += self._counting(run)
-            self.own.matches = []
+            self.own.found = {}
 
     def _may(self, run: Run) -> bool:
         return bool(run.partial) or self.births.possible(self.own.config, *run.next())
 
     def _counting(self, run: Run) -> Sequence[Match]:
-        if not self.own.matches:
+        if not self.own.found:
             return ()
         least = run.place(0) + self.code.enough
         return [m for m in self.own.matches if m.end >= least]

@@ -29,12 +29,16 @@ from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import place
 from gateway.policy.rails.packs import PACKS, Rule
+from gateway.policy.rails.watch import Watch
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 
 
 @dataclass(slots=True)
 class PatternRail:
-    """`longest` is the most characters one match can have, so the most that a stream is held; `None` is no limit."""
+    """`longest` is the most characters that a match of any rule has, so the most that a stream is held for one.
+
+    `None` is no limit. A match in disguise takes as many characters as the disguise does.
+    """
 
     name: str
     action: Action
@@ -64,7 +68,7 @@ class PatternRail:
         raw, fold = Scanner(self.lens.dfa), self.normaliser.fold
         folded = Folded(raw, self.folded.dfa, Scanner(self.normaliser.spelling), fold, self.folded.reworded)
         carried = [Carried(code, self.births, fold) for code in CODES]
-        return Watch(self, raw, folded, carried[:2], carried[2:])
+        return Watch(self.verdict, raw, folded, carried[:2], carried[2:])
 
     def verdict(self, matches: Iterable[Match]) -> Verdict:
         found = sorted(_merged(matches), key=lambda m: m.rule)
@@ -87,58 +91,6 @@ class Lens:
     reworded: frozenset[int] = frozenset()
 
 
-@dataclass(slots=True)
-class Watch:
-    """One text as it streams. Offsets count from its beginning.
-
-    `feed` the pieces and `finish`; `cut` says up to where no match, present or possible, reaches across; `take` gives
-    the verdict on what stands before such an offset and was not taken yet. Taken together the verdicts find what
-    `inspect` finds in the whole text.
-    """
-
-    rail: PatternRail
-    raw: Scanner
-    folded: Folded
-    spelt: list[Carried]  # in ASCII
-    hidden: list[Carried]  # in characters that do not show
-
-    def feed(self, delta: str) -> int:
-        """The text goes on; the offset from which it must be held. It never decreases."""
-        at = self.raw.at
-        self.folded.feed(delta)
-        for carried in self.spelt:
-            carried.decoder.feed(delta, at)
-        for carried in self.hidden:
-            if carried.decoder.run is not None or not delta.isascii():
-                carried.decoder.feed(delta, at)
-        return self.cut(self.raw.at)
-
-    def cut(self, limit: int) -> int:
-        before = -1
-        while limit != before:
-            before = limit
-            limit = self.folded.cut(self.raw.cut(limit))
-            for carried in self.spelt:
-                limit = carried.cut(limit)
-            for carried in self.hidden:
-                limit = carried.cut(limit)
-        return limit
-
-    def finish(self) -> None:
-        """The text ends: nothing is held any longer."""
-        self.folded.finish()
-        self.raw.finish()
-        for carried in (*self.spelt, *self.hidden):
-            carried.finish()
-
-    def take(self, upto: int) -> Verdict:
-        """The verdict on what `feed` or `cut` let go and was not taken yet; edits count from the text's beginning."""
-        taken = self.raw.take(upto) + self.folded.take(upto)
-        for carried in (*self.spelt, *self.hidden):
-            taken += carried.take(upto)
-        return self.rail.verdict(taken) if taken else ALLOW
-
-
 def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - every kind of rail is built alike
     """Raises `ConfigError` naming each expression that cannot be used, by its index, and why."""
     name = spec.name or "pattern"
@@ -149,8 +101,11 @@ def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - eve
     trees = [decomposed(parsed(rule.source)) for rule in rules]
     lengths = [longest(tree) for tree in trees]
     normaliser = Normaliser()
-    lens = Lens(matcher([written(tree) for tree in trees]), Dfa(built(trees)))
-    folded = _folded(trees, lens, normaliser.fold)
+    try:
+        lens = Lens(matcher([written(tree) for tree in trees]), Dfa(built(trees)))
+        folded = _folded(trees, lens, normaliser.fold)
+    except re2.error as error:
+        raise ConfigError([Problem(f"pattern {name}", 1, f"all together: {_explained(error)}")]) from None
     return PatternRail(
         name=name,
         action=Action[spec.action.upper()],
@@ -235,8 +190,9 @@ def _fault(source: str) -> str:
 _HINTS = {
     "(?": "RE2 has no look-around and no conditionals; match what stands around as well, or use \\b",
     "\\Z": "RE2 writes the end of the text \\z",
-    "\\1": "RE2 has no back-references",
-    "repetition": "RE2 repeats at most 1000 times",
+    "invalid escape sequence": "RE2 has no back-references, and escapes letters only where they mean something",
+    "bad repetition": "RE2 has no possessive repetition, and repeats a repetition only in a group",
+    "repetition": "RE2 repeats at most 1000 times, also when repetitions stand in one another",
     "too large": "repeat less, or split it",
 }
 
