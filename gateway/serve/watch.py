@@ -12,7 +12,7 @@ from pathlib import Path
 from watchfiles import awatch
 
 SETTLED_S = 0.1  # files that change together, or are written in pieces, are read once
-LOOK_S = 5.0  # what no notice comes of is found by looking: a folder that was replaced, a network's file system
+LOOK_S = 2.0  # what no notice comes of is found by looking: a folder that was replaced, a network's file system
 MOST = 20_000  # files looked at
 
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -24,43 +24,56 @@ class Watch:
 
     file: Path
     folder: Path
-    _poked: bool = False
+    _asked: bool = False
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _notices: list[asyncio.Task[None]] = field(default_factory=list)
 
     def poke(self) -> None:
-        self._poked = True
+        self._asked = True
         self._news.set()
 
     async def changes(self) -> AsyncGenerator[bool, None]:
-        """Whether it was asked for."""
-        notices = [
-            asyncio.create_task(self._notice(self.folder, recursive=True)),
-            asyncio.create_task(self._notice(self.file.absolute().parent, recursive=False)),
-        ]
-        stamp = await asyncio.to_thread(self._stamp)
+        """Whether it was asked for. The first comes at once: something may have changed since the files were read."""
         try:
+            self._listen()
+            stamp = await asyncio.to_thread(self._stamp)
+            yield False
             while True:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), LOOK_S)
-                poked = await self._settled()
-                now = await asyncio.to_thread(self._stamp)
-                if poked or now != stamp:
-                    stamp = now
-                    yield poked
+                noticed = await self._some()
+                asked = await self._settled()
+                before, stamp = stamp, await asyncio.to_thread(self._stamp)
+                if stamp != before and not noticed:
+                    await self._deaf()
+                    self._listen()
+                if stamp != before or asked:
+                    yield asked
         finally:
-            for task in notices:
-                task.cancel()
-            await asyncio.gather(*notices, return_exceptions=True)
+            await self._deaf()
+
+    async def _some(self) -> bool:
+        """Wait for news, though not for long; whether there is any."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), LOOK_S)
+        return self._news.is_set()
 
     async def _settled(self) -> bool:
-        """Wait while there is news; whether it was asked for, which is not waited for."""
-        while self._news.is_set() and not self._poked:
+        """Wait while there is more; not where it was asked for, of which the answer tells."""
+        while self._news.is_set() and not self._asked:
             self._news.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), SETTLED_S)
         self._news.clear()
-        poked, self._poked = self._poked, False
-        return poked
+        asked, self._asked = self._asked, False
+        return asked
+
+    def _listen(self) -> None:
+        deep, flat = self._notice(self.folder, recursive=True), self._notice(_parent(self.file), recursive=False)
+        self._notices = [asyncio.create_task(deep), asyncio.create_task(flat)]
+
+    async def _deaf(self) -> None:
+        for task in self._notices:
+            task.cancel()
+        await asyncio.gather(*self._notices, return_exceptions=True)
 
     async def _notice(self, path: Path, *, recursive: bool) -> None:
         """The system's notices. Where there are none to be had, looking must do."""
@@ -72,6 +85,10 @@ class Watch:
 
     def _stamp(self) -> Stamp:
         return tuple(sorted(_seen([self.file, *_below(self.folder)])))
+
+
+def _parent(file: Path) -> Path:
+    return file.absolute().parent
 
 
 def _below(folder: Path) -> Iterator[Path]:
