@@ -98,8 +98,16 @@ class ToolsSpec(RailSpec):
     arguments: dict[str, ArgumentsSpec] = Field(default_factory=dict)  # by tool
 
 
+class LeakageSpec(RailSpec):
+    """The system prompt must not come out: neither a marker that stands in it, nor its words in a row."""
+
+    kind: Literal["leakage"]
+    canary: str | None = None
+    words: Annotated[int, Field(ge=0, le=1000)] = 12  # this many in a row are a leak; 0: any number may be repeated
+
+
 AnyRail = Annotated[
-    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec,
+    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec | LeakageSpec,
     Field(discriminator="kind"),
 ]
 

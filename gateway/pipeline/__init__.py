@@ -89,6 +89,7 @@ class Pipeline:
         run = Run(exchange, policy, route, body, Tally(self.clock))
         run.question = chat.question(body)
         run.context = chat.context(body, frozenset(policy.spec.context))
+        run.system = chat.context(body, frozenset({"system"}))
         return run
 
     async def _inspected(self, raw: bytes, run: Run) -> bytes:

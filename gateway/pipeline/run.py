@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.exchange import Exchange, Usage
 from gateway.policy.docket import Docket, Stage
-from gateway.policy.policy import Bench, Policy
+from gateway.policy.policy import Bench, Bound, Policy
 from gateway.policy.vault import Vault
 from gateway.policy.window import Window
 from gateway.routing import Route, Target
@@ -74,13 +74,22 @@ class Run:
     vault: Vault = field(default_factory=Vault)
     question: str = ""
     context: Sequence[str] = ()
+    system: Sequence[str] = ()  # the request's system and developer texts
     characters: int = 0  # of the request's text
     target: Target | None = None  # asked last
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
 
     def bench(self, stage: Stage) -> Bench:
-        return Bench(self.policy.stage(stage), stage, self.docket, self.tally.clock)
+        return Bench(self._told(stage), stage, self.docket, self.tally.clock)
+
+    def _told(self, stage: Stage) -> Sequence[Bound]:
+        """The rails of a stage; those that judge by the request know it."""
+        bounds = self.policy.stage(stage)
+        tells = [getattr(bound.rail, "told", None) for bound in bounds]
+        if not any(tells):
+            return bounds
+        return [replace(b, rail=tell(self.system)) if tell else b for b, tell in zip(bounds, tells, strict=True)]
 
     def window(self, *, whole: bool = False) -> Window:
         return Window(self.bench("output"), self.vault, self.question, self.context, whole)

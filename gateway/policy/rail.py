@@ -59,6 +59,14 @@ class Scanning(Protocol):
         ...
 
 
+class Told(Protocol):
+    """A rail that judges answers by the request they answer."""
+
+    def told(self, system: Sequence[str]) -> Rail:
+        """The rail as it judges one exchange; `system` are the texts of its system and developer messages."""
+        ...
+
+
 class Scanner(Protocol):
     """Follows one text. Offsets count from its beginning.
 

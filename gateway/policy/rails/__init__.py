@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.policy.rail import Rail, Tools
-from gateway.policy.rails import guardrails_ai, nemo, pattern, pii, schema, score, tools
+from gateway.policy.rails import guardrails_ai, leakage, nemo, pattern, pii, schema, score, tools
 
 RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "guardrails": guardrails_ai.build,
+    "leakage": leakage.build,
     "nemo": nemo.build,
     "pattern": pattern.build,
     "pii": pii.build,
