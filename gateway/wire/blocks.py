@@ -2,8 +2,9 @@
 
 The chat API streams several texts at once and never says that one is over; Anthropic's and OpenAI's newer wires know
 one open block at a time. A block closes when another one follows and it cannot grow any more; what comes early waits.
-Rules: every piece comes out once, in the order its block was begun; all of a text's pieces stay in order; whatever
-way one answer is cut, the same blocks come of it, but for texts that stop and go on after another kind.
+Rules: blocks come out in the order they were begun; every piece of a block comes out once and in order, but for what
+follows a call's whole arguments; whatever way one answer is cut the same blocks come of it, unless a text stops and
+goes on after another kind has begun: then it goes on in a block of its own.
 """
 
 from __future__ import annotations
@@ -24,9 +25,14 @@ class Block:
     index: int
     id: str = ""
     name: str = ""
-    text: str = ""  # so far
-    sent: int = 0  # characters of it that came out
+    pieces: list[str] = field(default_factory=list)
+    sent: int = 0  # pieces that came out
     last: bool = False  # whether the answer ends with it
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,8 @@ class Blocks:
             self._close(steps)
 
     def _grow(self, block: Block, text: str, steps: list[Step]) -> None:
-        block.text += text
+        if text:
+            block.pieces.append(text)
         ready = block.kind != "call" or block.name
         if block is self.all[self.head] and ready:
             self._out(steps)
@@ -127,9 +134,9 @@ class Blocks:
         if not self.opened:
             steps.append(Opened(block))
             self.opened = True
-        if block.sent < len(block.text):
-            steps.append(Grown(block, block.text[block.sent :]))
-            block.sent = len(block.text)
+        if block.sent < len(block.pieces):
+            steps.append(Grown(block, "".join(block.pieces[block.sent :])))
+            block.sent = len(block.pieces)
 
     def _close(self, steps: list[Step]) -> None:
         steps.append(Closed(self.all[self.head]))

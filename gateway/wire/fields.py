@@ -4,7 +4,7 @@ neither judged nor forwarded. Null stands for absent, as it does in every SDK.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 from gateway.errors import NotSupported, RequestError, Unprocessable
 from gateway.wire.body import name_of
@@ -15,8 +15,8 @@ _LONGEST_NAME = 64  # characters of a field's name that a message repeats: it is
 class Fields:
     """The object `value` at `at` in the body. Each field is taken once; `close` when all that are known are.
 
-    Methods raise `RequestError` (400) for a wrong type, `NotSupported` (501) for what the chat API cannot say and
-    `Unprocessable` (422) for what nobody knows; `param` names the field.
+    Raises `RequestError` (400) for a wrong type, `NotSupported` (501) for what the chat API cannot say and
+    `Unprocessable` (422) for what nobody knows; `param` names the field. `wrong` and `cannot` make the error only.
     """
 
     __slots__ = ("_left", "at")
@@ -34,29 +34,32 @@ class Fields:
     def take(self, key: str) -> Any:
         return self._left.pop(key, None)
 
+    def peek(self, key: str) -> Any:
+        return self._left.get(key)
+
     def text(self, key: str) -> str | None:
         value = self.take(key)
         if value is not None and not isinstance(value, str):
-            self.wrong(key, f"a string, not {name_of(value)}")
+            raise self.wrong(key, f"a string, not {name_of(value)}")
         return value
 
     def texts(self, key: str) -> list[str] | None:
         value = self.array(key)
         if value is not None and not all(isinstance(item, str) for item in value):
-            self.wrong(key, "an array of strings")
+            raise self.wrong(key, "an array of strings")
         return value
 
     def array(self, key: str) -> list[Any] | None:
         value = self.take(key)
         if value is not None and not isinstance(value, list):
-            self.wrong(key, f"an array, not {name_of(value)}")
+            raise self.wrong(key, f"an array, not {name_of(value)}")
         return value
 
     def table(self, key: str) -> dict[str, Any] | None:
         """An object whose inside is the client's own: a JSON schema, a tool's arguments."""
         value = self.take(key)
         if value is not None and not isinstance(value, dict):
-            self.wrong(key, f"an object, not {name_of(value)}")
+            raise self.wrong(key, f"an object, not {name_of(value)}")
         return value
 
     def inner(self, key: str) -> Fields | None:
@@ -67,19 +70,19 @@ class Fields:
     def number(self, key: str) -> float | None:
         value = self.take(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            self.wrong(key, f"a number, not {name_of(value)}")
+            raise self.wrong(key, f"a number, not {name_of(value)}")
         return value
 
     def count(self, key: str) -> int | None:
         value = self.take(key)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            self.wrong(key, "a whole number")
+            raise self.wrong(key, "a whole number")
         return value
 
     def switch(self, key: str) -> bool | None:
         value = self.take(key)
         if value is not None and not isinstance(value, bool):
-            self.wrong(key, f"true or false, not {name_of(value)}")
+            raise self.wrong(key, f"true or false, not {name_of(value)}")
         return value
 
     def need(self, key: str, value: Any) -> Any:
@@ -92,7 +95,7 @@ class Fields:
         """A field that says nothing but what holds anyway: absent, or one of `allowed`."""
         value = self.take(key)
         if value is not None and value not in allowed:
-            self.cannot(key, why)
+            raise self.cannot(key, why)
         return value
 
     def drop(self, *keys: str) -> None:
@@ -100,13 +103,13 @@ class Fields:
         for key in keys:
             self.take(key)
 
-    def wrong(self, key: str, want: str) -> NoReturn:
-        raise RequestError(f"'{self.name(key)}' must be {want}.", param=self.name(key))
+    def wrong(self, key: str, want: str) -> RequestError:
+        return RequestError(f"'{self.name(key)}' must be {want}.", param=self.name(key))
 
-    def cannot(self, key: str, why: str = "") -> NoReturn:
-        """Refuse what the chat API cannot say."""
+    def cannot(self, key: str, why: str = "") -> NotSupported:
+        """What the chat API cannot say."""
         said = why or "it cannot be translated to the chat API that models are asked through"
-        raise NotSupported(f"'{self.name(key)}' is not supported here: {said}.", param=self.name(key))
+        return NotSupported(f"'{self.name(key)}' is not supported here: {said}.", param=self.name(key))
 
     def close(self) -> None:
         """Refuse what is left."""

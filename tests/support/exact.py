@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
@@ -10,10 +11,15 @@ from pydantic import BaseModel, TypeAdapter
 
 def exact(kind: Any, body: Any, allowed: Iterable[str] = ()) -> Any:
     """`body` as a `kind`. Raises for a field that is missing, of a wrong type or, but for the `allowed`, unknown."""
-    found = TypeAdapter(kind).validate_python(body)
+    found = _reader(kind).validate_python(body)
     strange = sorted(set(_strange(found)) - set(allowed))
     assert not strange, f"unknown to {kind}: {strange}"
     return found
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _strange(value: Any) -> Iterable[str]:
