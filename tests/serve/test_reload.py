@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support import reloading
 from support.answers import deltas, stream
 from support.operated import PATIENCE_S, Operated, Site, operated
 from support.scripted import Server
@@ -176,3 +177,13 @@ async def test_an_engine_that_refuses_its_spec_is_refused_and_the_one_before_goe
     started = [event for event in site.events("worker.started") if event["worker"] == "guardrails"]
     assert len(started) == 2  # the second for the second word; what does not concern the worker starts none
     assert worker in started
+
+
+@pytest.mark.engine
+async def test_every_exchange_is_judged_by_one_whole_set(site: Site, model: Server) -> None:
+    """Twelve changes, half of them for the worse, in 600 exchanges; `bench/reload.py` has 200 in 20,000."""
+    result = await reloading.run(site, model.base_url, reloads=12, exchanges=600, workers=2)
+    assert result.wrong == []
+    assert len(result.heard) >= 600
+    assert len(result.versions) == result.used == 7
+    assert {heard.error for heard in result.heard} == {"", "content_filter"}
