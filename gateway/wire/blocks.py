@@ -174,3 +174,25 @@ def arguments(text: str) -> dict[str, Any] | None:
         return json_body.answer(text.encode())
     except (json_body.Unreadable, UnicodeEncodeError):
         return None
+
+
+def first(body: dict[str, Any]) -> dict[str, Any]:
+    """The first choice of an answer or a chunk: those who ask by blocks ask for one."""
+    choices = body.get("choices")
+    found = choices if isinstance(choices, list) else []
+    return next((c for c in found if isinstance(c, dict) and c.get("index", 0) == 0), {})
+
+
+def whole(answer: dict[str, Any]) -> list[Block]:
+    """The blocks of an answer that was not streamed."""
+    message = first(answer).get("message")
+    blocks = Blocks()
+    steps = [*blocks.feed(message if isinstance(message, dict) else {}), *blocks.finish()]
+    return [step.block for step in steps if isinstance(step, Closed)]
+
+
+def fault(chunk: dict[str, Any]) -> str:
+    """What an upstream says of why it failed in the middle of a stream."""
+    error = chunk.get("error")
+    said = error.get("message") if isinstance(error, dict) else error
+    return said if isinstance(said, str) and said else "The upstream failed in the middle of its answer."

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.errors import TidegateError, UpstreamBroken
 from gateway.wire import body as json_body
 from gateway.wire import chat
-from gateway.wire.blocks import Block, Blocks, Closed, arguments
+from gateway.wire.blocks import Block, arguments, first, whole
 
 Object = dict[str, Any]
 
@@ -20,21 +20,9 @@ def from_chat(answer: Object, asked: Object) -> Object:
     An unfinished call of an answer that ran out of tokens is left out: there is no half of an `input`. Raises
     `UpstreamBroken` (502) for a finished call whose arguments are no object.
     """
-    choice = first(answer)
-    message = choice.get("message")
-    blocks = Blocks()
-    steps = [*blocks.feed(message if isinstance(message, dict) else {}), *blocks.finish()]
-    closed = [step.block for step in steps if isinstance(step, Closed)]
-    finish = choice.get("finish_reason")
-    content = [told for block in closed if (told := _told(block, finish))]
-    return opening(answer, asked) | {"content": content, **stop(choice, closed), "usage": usage(answer.get("usage"))}
-
-
-def first(body: Object) -> Object:
-    """The first choice of an answer or a chunk: `n` is never asked for."""
-    choices = body.get("choices")
-    found = choices if isinstance(choices, list) else []
-    return next((c for c in found if isinstance(c, dict) and c.get("index", 0) == 0), {})
+    choice, blocks = first(answer), whole(answer)
+    content = [told for block in blocks if (told := _told(block, choice.get("finish_reason")))]
+    return opening(answer, asked) | {"content": content, **stop(choice, blocks), "usage": usage(answer.get("usage"))}
 
 
 def opening(body: Object, asked: Object) -> Object:

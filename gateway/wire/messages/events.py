@@ -9,7 +9,7 @@ from typing import Any
 from gateway.errors import PolicyBlocked, TidegateError, UpstreamError
 from gateway.wire import body as json_body
 from gateway.wire import chat, sse
-from gateway.wire.blocks import Block, Blocks, Closed, Grown, Opened, Step
+from gateway.wire.blocks import Block, Blocks, Closed, Grown, Opened, Step, fault, first
 from gateway.wire.messages import answer
 
 
@@ -34,9 +34,9 @@ class Events:
         if self._over:
             return b""
         if chat.failed(chunk):
-            return self.fail(UpstreamError(_reason(chunk)))
+            return self.fail(UpstreamError(fault(chunk)))
         self._spent = chunk.get("usage") or self._spent
-        choice = answer.first(chunk)
+        choice = first(chunk)
         self._choice |= {key: choice[key] for key in ("finish_reason", "stop_reason") if choice.get(key)}
         delta = choice.get("delta")
         return self._start(chunk) + _encoded(self._blocks.feed(delta if isinstance(delta, dict) else {}))
@@ -68,12 +68,6 @@ class Events:
     def _stopped(self, stop: dict[str, Any]) -> bytes:
         delta = {"type": "message_delta", "delta": stop, "usage": answer.usage(self._spent)}
         return _event(delta) + _event({"type": "message_stop"})
-
-
-def _reason(chunk: dict[str, Any]) -> str:
-    error = chunk["error"]
-    said = error.get("message") if isinstance(error, dict) else error
-    return said if isinstance(said, str) and said else "The upstream failed in the middle of its answer."
 
 
 def _encoded(steps: list[Step]) -> bytes:
