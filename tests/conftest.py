@@ -1,0 +1,28 @@
+"""What holds for the whole suite."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Reports as parallel runs can send them: a failure may quote half a surrogate pair, which UTF-8 cannot hold."""
+    return mended((yield))
+
+
+def mended(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {mended(key): mended(each) for key, each in value.items()}
+        case list():
+            return [mended(each) for each in value]
+        case tuple():
+            return tuple(mended(each) for each in value)
+        case _:
+            return value
