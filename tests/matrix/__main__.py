@@ -1,4 +1,4 @@
-"""The whole matrix, or the cells named: `PYTHONPATH=.:tests python -m matrix [--cells 12000] [--seed 7] [IDENT …]`."""
+"""The whole matrix, or the cells named: `PYTHONPATH=.:tests python -m matrix [--cells 14000] [--seed 7] [IDENT …]`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def findings(chosen: list[Cell]) -> dict[str, Finding | None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("idents", nargs="*")
-    parser.add_argument("--cells", type=int, default=12_000)
+    parser.add_argument("--cells", type=int, default=14_000)
     parser.add_argument("--seed", type=int, default=7)
     args = parser.parse_args()
     began = time.monotonic()
