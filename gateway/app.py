@@ -13,9 +13,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.config.policy import WebhookSpec
 from gateway.config.schema import Config
 from gateway.errors import WorkerError
-from gateway.http import endpoints
+from gateway.http import endpoints, translated
 from gateway.ledger import Ledger, tariffs
 from gateway.observe.cost import Prices
 from gateway.observe.log import Log, open_log
@@ -25,6 +26,8 @@ from gateway.policy.load import policies
 from gateway.policy.rail import Tools
 from gateway.routing import Routes, Target
 from gateway.scoring.sampler import Sampler
+from gateway.upstream.pool import open_pool
+from gateway.upstream.post import Post
 from gateway.upstream.table import open_upstreams
 from gateway.worker.client import Client
 
@@ -79,7 +82,8 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         upstreams = await stack.enter_async_context(open_upstreams(config.gateway.upstreams, workers, wiring.embedded))
         targets = {name: Target(upstream, specs[name]) for name, upstream in upstreams.items()}
         # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
-        judges = await asyncio.to_thread(policies, config.policies, config.folder, Tools(workers))
+        tools = Tools(workers, poster=await _poster(stack, config))
+        judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
         pipeline = Pipeline(Routes(config.gateway.routes, targets), judges, ledger, time.monotonic)
         yield app(config, pipeline, found.scraped, workers)
 
@@ -92,6 +96,8 @@ def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[s
     starlette = Starlette(
         routes=[
             Route("/v1/chat/completions", endpoints.Completions(pipeline, gateway.keys, max_body)),
+            Route("/v1/messages", endpoints.Completions(pipeline, gateway.keys, max_body, translated.MESSAGES)),
+            Route("/v1/responses", endpoints.Completions(pipeline, gateway.keys, max_body, translated.RESPONSES)),
             Route("/v1/models", endpoints.Models(models, gateway.keys)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),
@@ -114,6 +120,14 @@ async def silent(workers: Mapping[str, Client]) -> Sequence[str]:
     names = list(workers)
     answers = await asyncio.gather(*(workers[name].ready(1.0) for name in names), return_exceptions=True)
     return [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, WorkerError)]
+
+
+async def _poster(stack: AsyncExitStack, config: Config) -> Post | None:
+    """The way to operators' services, where a policy has one."""
+    rails = (rail for policy in config.policies.values() for rail in (*policy.input, *policy.output))
+    if not any(isinstance(rail, WebhookSpec) for rail in rails):
+        return None
+    return Post(await stack.enter_async_context(open_pool()))
 
 
 async def _with_scores(stack: AsyncExitStack, config: Config, workers: Mapping[str, Client], ledger: Ledger) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.config.document import Document, Place
+from gateway.config.document import Document, Place, mappings
 
 _USE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
 
@@ -17,6 +17,16 @@ def filled(document: Document, environ: Mapping[str, str]) -> Document:
     Values are put in after the file was read as YAML, so nothing in a variable can change the file's shape.
     """
     document.value = _filled(document, environ, document.value, ())
+    return document
+
+
+def with_secrets(document: Document, environ: Mapping[str, str]) -> Document:
+    """`document`, a policy, with the variables put in that its webhooks' secrets name; the rest of it has none."""
+    for stage in ("input", "output"):
+        for n, rail in mappings(document.value.get(stage) if document.value else None):
+            hook, place = (rail["webhook"], (stage, n, "webhook")) if "webhook" in rail else (rail, (stage, n))
+            if isinstance(hook, dict) and "secret" in hook:
+                hook["secret"] = _filled(document, environ, hook["secret"], (*place, "secret"))
     return document
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.config import links, wording
 from gateway.config.document import Document, Place, mappings, read
-from gateway.config.environment import filled
+from gateway.config.environment import filled, with_secrets
 from gateway.config.policy import PolicySpec, one_key
 from gateway.config.schema import Config, GatewayFile
 from gateway.errors import ConfigError, Problem
@@ -44,7 +44,7 @@ def load(
     if copied and folder.is_dir():
         folder = copied(folder)
     _place(gateway, file.parent)
-    policies = [_mapping(path) for path in _files(gateway, folder)]
+    policies = [with_secrets(_mapping(path), environ) for path in _files(gateway, folder)]
     settings = _validated(gateway, GatewayFile, gateway.value)
     specs = [_validated(policy, PolicySpec, _with_kinds(policy.value)) for policy in policies]
     _link(gateway, policies, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
 class Frozen(BaseModel):
@@ -106,8 +106,18 @@ class LeakageSpec(RailSpec):
     words: Annotated[int, Field(ge=0, le=1000)] = 12  # this many in a row are a leak; 0: any number may be repeated
 
 
+class WebhookSpec(RailSpec):
+    """An operator's own HTTP service decides; `flag` notes what it says and does nothing."""
+
+    kind: Literal["webhook"]
+    action: Literal["flag", "block"] = "block"
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    secret: SecretStr | None = None  # signs requests; may be `${NAME}` of the environment, alone in a policy
+    unit: Literal["sentence", "answer"] = "sentence"
+
+
 AnyRail = Annotated[
-    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec | LeakageSpec,
+    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec | LeakageSpec | WebhookSpec,
     Field(discriminator="kind"),
 ]
 

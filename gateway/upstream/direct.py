@@ -68,7 +68,7 @@ class Direct:
     def _fixed(self, endpoint: str, stream: bool) -> bytes:
         lines = [
             f"POST {self._path}{endpoint} HTTP/1.1",
-            f"host: {_authority(self._origin)}",
+            f"host: {self._origin.authority}",
             f"user-agent: tidegate/{__version__}",
             "content-type: application/json",
             f"accept: {'text/event-stream' if stream else 'application/json'}",
@@ -156,8 +156,3 @@ def _told(head: Head) -> tuple[tuple[str, str], ...]:
     if not head.get("content-encoding"):
         return head.headers
     return tuple((k, v) for k, v in head.headers if k not in {"content-encoding", "content-length"})
-
-
-def _authority(origin: Origin) -> str:
-    host = f"[{origin.host}]" if ":" in origin.host else origin.host
-    return host if origin.port == (443 if origin.tls else 80) else f"{host}:{origin.port}"

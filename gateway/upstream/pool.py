@@ -31,6 +31,12 @@ class Origin:
         tls = parts.scheme == "https"
         return cls(parts.hostname or "", parts.port or (443 if tls else 80), tls)
 
+    @property
+    def authority(self) -> str:
+        """As a `host` header has it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
 
 class Pool:
     """`take` a connection, use it for one request, `give` it back."""

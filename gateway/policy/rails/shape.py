@@ -68,13 +68,13 @@ class Shape:
             raise Broken(next(iter(self.validator.iter_errors(value))).kind.name)
 
 
-def value(text: str) -> Json:
+def value(text: str, most: int = LARGEST) -> Json:
     """The JSON document that `text` spells; any JSON value may be one.
 
     Raises `Broken` for what two readers could understand differently (`json`, and `twice` for a key that stands
-    twice), and for what is too large (`size`) or nested too deep (`depth`).
+    twice), and for what has more than `most` characters (`size`) or is nested too deep (`depth`).
     """
-    if len(text) > LARGEST:
+    if len(text) > most:
         raise Broken("size")
     try:
         text.encode()
