@@ -233,6 +233,7 @@ texts = st.builds(
 @given(st.sampled_from(RAILS), texts, st.lists(st.integers(0, 500), max_size=8))
 @example(RAILS[0], "c2stYWJjZA==", [1, 2, 3, 4, 5, 6])
 @example(RAILS[3], "word/YWJjK2FiYythYmMr", [5])
+@example(RAILS[1], "!é%73ecr%65%74.", [3, 6, 9, 12])
 @example(RAILS[1], "s%65cr\u200bet 73656372657420", [2, 3, 9])
 def test_a_streamed_text_is_judged_and_redacted_like_the_whole(judge: PatternRail, text: str, cuts: list[int]) -> None:
     whole = judge.judged(text)

@@ -34,6 +34,7 @@ class State:
     before: Kind
     late: dict[Kind, Rules]
     steps: dict[int, Step] = field(default_factory=dict)  # by letter
+    quiet: dict[int, State] = field(default_factory=dict)  # by letter, where nothing matches
     less: dict[Rules, State] = field(default_factory=dict)  # without those rules
 
 
@@ -47,7 +48,7 @@ class Step:
 
 @dataclass(slots=True, eq=False)
 class Config:
-    """Threads, earliest first; `ages` says how many characters ago each began, 0 if it is `old`.
+    """Threads, earliest first: the `old` ones, then young ones; `ages` says how many characters ago these began.
 
     `plain` are the moves that end no match and leave the old threads as they are.
     """
@@ -82,6 +83,7 @@ class Dfa:
     nfa: Nfa
     states: dict[tuple[tuple[int, ...], Kind], State] = field(default_factory=dict)
     configs: dict[tuple[tuple[State, ...], tuple[int, ...], Kind], Config] = field(default_factory=dict)
+    initial: dict[Kind, State] = field(default_factory=dict)
     remembered: int = 0
 
     def begin(self) -> Config:
@@ -111,8 +113,22 @@ class Dfa:
 
     def _move(self, config: Config, letter: int) -> Move:
         kind = self.nfa.alphabet.kind[letter]
-        threads, ended = self._resolved(config.states, kind)
-        threads.append(self._state(self.nfa.starts, config.before))
+        threads = [*config.states, self._initial(config.before)]
+        kept = _quietly(threads, letter)
+        ended: Hits = ()
+        done: Hits = ()
+        if kept is None:
+            threads, ended = self._resolved(threads, kind)
+            kept, done = self._stepped(threads, letter, kind)
+        places = list(kept.values())
+        ages = _ages(config, places)
+        target = self._config(tuple(kept), ages, kind)
+        plain = not ended and not done and target.old == config.old == (places[target.old - 1] + 1 if target.old else 0)
+        old = () if plain else tuple(places[: target.old])
+        return Move(target, old, ended, done, len(threads) - 1 in places[-1:], plain)
+
+    def _stepped(self, threads: list[State], letter: int, kind: Kind) -> tuple[dict[State, int], Hits]:
+        """The threads that live on, with their numbers, and what matches with this letter whatever follows."""
         done: list[tuple[int, int]] = []
         kept: dict[State, int] = {}
         covered = NONE  # a rule that matched further left and up to here cannot match from within that match
@@ -124,12 +140,13 @@ class Dfa:
             covered |= fresh
             if state.cores:
                 kept.setdefault(state, index)
-        born = len(config.states) in kept.values()
-        ages = (*(age + 1 if 0 < age < YOUNG else 0 for age in config.ages), 1)
-        target = self._config(tuple(kept), tuple(ages[index] for index in kept.values()), kind)
-        old = tuple(kept.values())[: target.old]
-        plain = not ended and not done and old == tuple(range(config.old))
-        return Move(target, old, ended, tuple(done), born, plain)
+        return kept, tuple(done)
+
+    def _initial(self, before: Kind) -> State:
+        state = self.initial.get(before)
+        if state is None:
+            state = self.initial[before] = self._state(self.nfa.starts, before)
+        return state
 
     def _resolved(self, states: Sequence[State], after: Kind) -> tuple[list[State], Hits]:
         """`states` once it is known what follows: what matches by it, and the threads that are not covered by that."""
@@ -147,6 +164,8 @@ class Dfa:
         step = state.steps.get(letter)
         if step is None:
             step = state.steps[letter] = self._arrived(self._read(state, letter, kind), kind)
+            if not step.done and not state.late[kind]:
+                state.quiet[letter] = step.state
             self._remember()
         return step
 
@@ -199,7 +218,7 @@ class Dfa:
         key = states, ages, before
         config = self.configs.get(key)
         if config is None:
-            config = Config(states, ages, before, ages.count(0))
+            config = Config(states, ages, before, len(states) - len(ages))
             if len(states) <= CROWD:
                 self.configs[key] = config
         return config
@@ -212,6 +231,7 @@ class Dfa:
     def _forget(self) -> None:
         for state in self.states.values():
             state.steps.clear()
+            state.quiet.clear()
             state.less.clear()
         for config in self.configs.values():
             config.plain.clear()
@@ -219,4 +239,23 @@ class Dfa:
             config.letters.clear()
         self.states.clear()
         self.configs.clear()
+        self.initial.clear()
         self.remembered = 0
+
+
+def _quietly(threads: list[State], letter: int) -> dict[State, int] | None:
+    """The threads that live on, with their numbers, where it is known of all that nothing matches."""
+    kept: dict[State, int] = {}
+    for index, thread in enumerate(threads):
+        state = thread.quiet.get(letter)
+        if state is None:
+            return None
+        if state.cores:
+            kept.setdefault(state, index)
+    return kept
+
+
+def _ages(config: Config, places: list[int]) -> tuple[int, ...]:
+    """Of the threads that stood at `places` in `config` (the new one last): the ages of those that are young."""
+    ages = ((*config.ages, 0)[place - config.old] + 1 for place in places[-YOUNG - 1 :] if place >= config.old)
+    return tuple(age for age in ages if age <= YOUNG)

@@ -48,7 +48,7 @@ class Scanner:
                 move = config.moves.get(char) or self.dfa.move(config, char)
                 target = move.target
                 if not move.plain:
-                    self._moved(move, (*self.starts, *[at - age for age in config.ages if age], at), (at, at + 1))
+                    self._moved(move, (*self.starts, *[at - age for age in config.ages], at), (at, at + 1))
             config = target
         self.config = config
         self.at += len(delta)
@@ -99,6 +99,11 @@ class Scanner:
             limit = min(limit, self._threads()[0])
         return crossed(self.matches, limit) if self.found else limit
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything can be cut across or taken."""
+        return bool(self.config.states or self.found)
+
     def take(self, upto: int) -> list[Match]:
         """The matches before `upto`, which are then forgotten. `upto` is an offset that `cut` gave."""
         if not self.found:
@@ -118,7 +123,7 @@ class Scanner:
 
     def _threads(self) -> tuple[int, ...]:
         recent = self._recent()
-        return (*self.starts, *[recent[-age] for age in self.config.ages if age])
+        return (*self.starts, *[recent[-age] for age in self.config.ages])
 
     def _recent(self) -> tuple[int, ...]:
         return tuple(range(self.at - YOUNG, self.at)) if self.recent is None else self.recent

@@ -3,6 +3,7 @@ r"""Characters spelt in ASCII: percent-encoded UTF-8, `\u`, `\U` and `\x` escape
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 _H = "[0-9A-Fa-f]"
@@ -28,6 +29,7 @@ OPENERS = "%&\\\\"  # what an escape can begin with, for a bracket expression
 _PAIR = re.compile(r"\\u(....)\\u(....)", re.DOTALL)
 
 
+@lru_cache(4096)
 def spelt(escape: str) -> str:
     """What one match of `ESCAPE` stands for; U+FFFD where there is no such character."""
     if escape[0] == "%":

@@ -12,41 +12,16 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from gateway.policy.automaton.dfa import Config, Dfa
 from gateway.policy.automaton.scanner import Match, Scanner, crossed
+from gateway.policy.normalise.ahead import Ahead
 from gateway.policy.normalise.codes import Code
 from gateway.policy.normalise.escapes import OPENERS, spelt
-from gateway.policy.normalise.fold import Fold
 from gateway.policy.normalise.runs import Decoder, Run
 
-LEADS = 0xC2  # from this byte on a byte begins a character of several
-BIRTHS = 10_000  # answers kept
-SLICE = 16  # characters; a long text is looked at in pieces, so that most of it needs no scanner of its own
+SLICE = 32  # characters; a long text is looked at in pieces, so that most of it needs no scanner of its own
+TURN = 4  # characters; after so many it is seen whether it still needs one
 _SPECIAL = re.compile(f"[{OPENERS}]|[^\\t\\n\\r -~]")
 _OPENER = re.compile(f"[{OPENERS}]")
-
-
-@dataclass(slots=True)
-class Births:
-    """Whether a match can begin with a byte out of a range; shared by all texts of a rail."""
-
-    dfa: Dfa
-    known: dict[tuple[Config, int, int], bool] = field(default_factory=dict)
-
-    def possible(self, config: Config, low: int, high: int) -> bool:
-        if high >= LEADS:
-            return True
-        key = config, low, high
-        found = self.known.get(key)
-        if found is None:
-            if len(self.known) >= BIRTHS:
-                self.known.clear()
-            found = self.known[key] = any(self._born(config, chr(byte)) for byte in range(low, min(high, 0x7F) + 1))
-        return found
-
-    def _born(self, config: Config, char: str) -> bool:
-        move = self.dfa.move(config, char)
-        return move.born or bool(move.done)
 
 
 @dataclass(slots=True)
@@ -54,9 +29,8 @@ class Folded:
     """The folded view. As long as it reads like the text itself, it is the text's own scanner that follows it."""
 
     raw: Scanner
-    dfa: Dfa
     escapes: Scanner
-    fold: Fold
+    ahead: Ahead
     reworded: AbstractSet[int] = frozenset()  # rules that count only where something was folded
     own: Scanner | None = None  # while it reads otherwise
     altered: list[int] = field(default_factory=list)  # where that was
@@ -64,8 +38,8 @@ class Folded:
     tail: str = ""  # what follows: an escape that may be going on
 
     def __post_init__(self) -> None:
-        if self.dfa is not self.raw.dfa:
-            self.own = Scanner(self.dfa)
+        if self.ahead.dfa is not self.raw.dfa:
+            self.own = Scanner(self.ahead.dfa)
 
     def feed(self, delta: str) -> None:
         """Both the text and its view go on with `delta`."""
@@ -74,10 +48,11 @@ class Folded:
             return
         for at in range(0, len(delta), SLICE):
             piece = delta[at : at + SLICE]
-            if self.own is None and self._plain(piece):
-                self.raw.feed(piece)
-            else:
-                self._differ(piece)
+            while piece:
+                if self.own is None:
+                    piece = piece[self._shared(piece) :]
+                self._differ(piece[:TURN])
+                piece = piece[TURN:]
 
     def finish(self) -> None:
         if self.own is None:
@@ -92,6 +67,10 @@ class Folded:
             return limit
         return self.own.cut(min(limit, self.base) if self.tail else limit)
 
+    @property
+    def busy(self) -> bool:
+        return self.own is not None
+
     def take(self, upto: int) -> list[Match]:
         taken = self.own.take(upto) if self.own is not None else []
         if self.reworded:
@@ -103,9 +82,33 @@ class Folded:
         """Whether `text` reads as it stands."""
         if text.isascii():
             return _SPECIAL.search(text) is None
-        return _OPENER.search(text) is None and text.translate(self.fold) == text
+        return _OPENER.search(text) is None and text.translate(self.ahead.fold) == text
+
+    def _shared(self, piece: str) -> int:
+        """How much of `piece` the text's own scanner can follow for both; it has followed that."""
+        if self._plain(piece):
+            self.raw.feed(piece)
+            return len(piece)
+        at = here = 0
+        while (found := _SPECIAL.search(piece, here)) is not None:
+            start, end = found.span()
+            if piece[start] in OPENERS:
+                break
+            here = end
+            if self.ahead.fold[ord(piece[start])] != piece[start]:
+                self.raw.feed(piece[at:start])
+                at = start
+                chars = piece[start : start + 2]
+                here = start + self.ahead.alike(self.raw.config, chars[:1] if chars[-1] in OPENERS else chars)
+                if here == start:
+                    return start
+        end = len(piece) if found is None else found.start()
+        self.raw.feed(piece[at:end])
+        return end
 
     def _differ(self, piece: str) -> None:
+        if not piece:
+            return
         if self.own is None:
             self._fork()
         self.raw.feed(piece)
@@ -148,7 +151,7 @@ class Folded:
     def _read(self, chars: str, start: int, end: int) -> None:
         if self.own is None:
             return
-        new = chars.translate(self.fold)
+        new = chars.translate(self.ahead.fold)
         if self.reworded and (new != chars or end - start > 1):
             self.altered.append(start)
         for char in new:
@@ -160,14 +163,13 @@ class Carried:
     """The views that the runs of one code carry, one after the other."""
 
     code: Code
-    births: Births
-    fold: Fold
+    ahead: Ahead
     own: Scanner = field(init=False)
     decoder: Decoder = field(init=False)
     found: list[Match] = field(default_factory=list)  # in runs that have ended
 
     def __post_init__(self) -> None:
-        self.own = Scanner(self.births.dfa)
+        self.own = Scanner(self.ahead.dfa)
         self.decoder = Decoder(self.code, self)
 
     def feed(self, delta: str, at: int) -> None:
@@ -185,6 +187,10 @@ class Carried:
             limit = undecided
         return crossed([*self.found, *self._counting(run)], self.own.cut(limit))
 
+    @property
+    def busy(self) -> bool:
+        return self.decoder.run is not None or bool(self.found)
+
     def take(self, upto: int) -> list[Match]:
         run = self.decoder.run
         counting = self._counting(run) if run is not None else ()
@@ -197,7 +203,7 @@ class Carried:
 
     def text(self, chars: str, run: Run, given: int) -> None:
         for char, (start, end) in zip(chars, run.spans(chars, given), strict=True):
-            for new in self.fold[ord(char)]:
+            for new in self.ahead.fold[ord(char)]:
                 self.own.step(new, start, end)
 
     def close(self) -> None:
@@ -208,7 +214,7 @@ class Carried:
             self.own.found = {}
 
     def _may(self, run: Run) -> bool:
-        return bool(run.partial) or self.births.possible(self.own.config, *run.next())
+        return bool(run.partial) or self.ahead.possible(self.own.config, *run.next())
 
     def _counting(self, run: Run) -> Sequence[Match]:
         if not self.own.found:

@@ -19,6 +19,7 @@ from gateway.policy.normalise.escapes import ESCAPE, spelt
 from gateway.policy.normalise.fold import Fold
 from gateway.policy.normalise.runs import Decoder, Run
 
+BLOCK = 64  # characters that are looked at at once on the way to a run's beginning
 Span = tuple[int, int]
 CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 
@@ -178,6 +179,8 @@ def _region(code: Code, text: str, place: int, since: int) -> Span:
 
 
 def _first(code: Code, text: str, place: int, since: int) -> int:
+    while place - BLOCK >= since and code.symbols.fullmatch(text, place - BLOCK, place):
+        place -= BLOCK
     while place > since and code.symbols.match(text, place - 1):
         place -= 1
     return place

@@ -21,10 +21,11 @@ from gateway.policy.automaton.matcher import Matcher, compiled, matcher
 from gateway.policy.automaton.nfa import TooLarge, built
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.automaton.syntax import Node, longest, parsed, written
+from gateway.policy.normalise.ahead import Ahead
 from gateway.policy.normalise.codes import CODES
 from gateway.policy.normalise.fold import Fold
 from gateway.policy.normalise.rule import decomposed, refolded
-from gateway.policy.normalise.track import Births, Carried, Folded
+from gateway.policy.normalise.track import Carried, Folded
 from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import place
@@ -47,7 +48,7 @@ class PatternRail:
     folded: Lens  # for what they read once folded
     longest: int | None
     normaliser: Normaliser
-    births: Births
+    ahead: Ahead
     unit: Unit = Unit.MATCH
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
@@ -65,10 +66,9 @@ class PatternRail:
 
     def scanner(self) -> Watch:
         """Follows one text while it streams."""
-        raw, fold = Scanner(self.lens.dfa), self.normaliser.fold
-        folded = Folded(raw, self.folded.dfa, Scanner(self.normaliser.spelling), fold, self.folded.reworded)
-        carried = [Carried(code, self.births, fold) for code in CODES]
-        return Watch(self.verdict, raw, folded, carried[:2], carried[2:])
+        raw = Scanner(self.lens.dfa)
+        folded = Folded(raw, Scanner(self.normaliser.spelling), self.ahead, self.folded.reworded)
+        return Watch(self.verdict, raw, folded, tuple(Carried(code, self.ahead) for code in CODES))
 
     def verdict(self, matches: Iterable[Match]) -> Verdict:
         found = sorted(_merged(matches), key=lambda m: m.rule)
@@ -114,7 +114,7 @@ def build(spec: PatternSpec, tools: Tools) -> PatternRail:  # noqa: ARG001 - eve
         folded=folded,
         longest=None if None in lengths else max(n for n in lengths if n is not None),
         normaliser=normaliser,
-        births=Births(folded.dfa),
+        ahead=Ahead(folded.dfa, normaliser.fold),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.normalise.track import Carried, Folded
@@ -22,41 +22,48 @@ class Watch:
     verdict: Callable[[Iterable[Match]], Verdict]
     raw: Scanner
     folded: Folded
-    spelt: list[Carried]  # in ASCII
-    hidden: list[Carried]  # in characters that do not show
+    carried: tuple[Carried, ...]  # by code: the first two in ASCII, the others in characters that do not show
+    busy: list[Scanner | Folded | Carried] = field(default_factory=list)  # the views in which something goes on
+    held: int = 0
 
     def feed(self, delta: str) -> int:
         """The text goes on; the offset from which it must be held. It never decreases."""
         at = self.raw.at
         self.folded.feed(delta)
-        for carried in self.spelt:
-            carried.decoder.feed(delta, at)
-        for carried in self.hidden:
-            if carried.decoder.run is not None or not delta.isascii():
+        plain = delta.isascii()
+        for place, carried in enumerate(self.carried):
+            if place < 2 or not plain or carried.decoder.run is not None:
                 carried.decoder.feed(delta, at)
-        return self.cut(self.raw.at)
-
-    def cut(self, limit: int) -> int:
-        before = -1
-        while limit != before:
-            before = limit
-            limit = self.folded.cut(self.raw.cut(limit))
-            for carried in self.spelt:
-                limit = carried.cut(limit)
-            for carried in self.hidden:
-                limit = carried.cut(limit)
-        return limit
+        self._settle()
+        return self.held
 
     def finish(self) -> None:
         """The text ends: nothing is held any longer."""
         self.folded.finish()
         self.raw.finish()
-        for carried in (*self.spelt, *self.hidden):
+        for carried in self.carried:
             carried.finish()
+        self._settle()
+
+    def _settle(self) -> None:
+        self.busy = [view for view in (self.raw, self.folded, *self.carried) if view.busy]
+        self.held = self._cut(self.raw.at)
+
+    def cut(self, limit: int) -> int:
+        """The last offset up to `limit` that no match reaches across."""
+        return self.held if limit >= self.held else self._cut(limit)
+
+    def _cut(self, limit: int) -> int:
+        before = -1
+        while limit != before:
+            before = limit
+            for view in self.busy:
+                limit = view.cut(limit)
+            if len(self.busy) < 2:
+                break
+        return limit
 
     def take(self, upto: int) -> Verdict:
         """The verdict on what `feed` or `cut` let go and was not taken yet; edits count from the text's beginning."""
-        taken = self.raw.take(upto) + self.folded.take(upto)
-        for carried in (*self.spelt, *self.hidden):
-            taken += carried.take(upto)
+        taken = [match for view in self.busy for match in view.take(upto)]
         return self.verdict(taken) if taken else ALLOW
