@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.app import events_path
-from gateway.cli.loading import loaded
+from gateway.cli.coverage import gaps, held, unused, worst
+from gateway.cli.loading import loaded, told
+from gateway.cli.testing import tested
 from gateway.config.schema import AnyUpstream, Config
-from gateway.errors import TidegateError
+from gateway.errors import ConfigError, TidegateError
 from gateway.policy.load import policies
-from gateway.policy.policy import Bound, Policy
+from gateway.policy.policy import Policy
 from gateway.serve.crew import READY_S
 from gateway.serve.folder import runtime
 from gateway.serve.needs import hosts
@@ -25,16 +27,30 @@ from gateway.worker.supervisor import Host, Supervisor
 _WIDTH = 110  # a terminal that is narrower wraps, a file or a pipe need not
 
 
-def checked(file: Path, *, engines: bool) -> int:
+def checked(file: Path, *, engines: bool, tests: bool) -> int:
     """Print the summary of `file`, or its problems to standard error; the exit code."""
     config = loaded(file)
     out = Console(highlight=False)
     out.width = max(out.width, _WIDTH)
-    _summary(out, config, policies(config.policies, config.folder, tools(config.folder)))
-    if not engines:
-        return 0
-    with runtime() as folder:
-        return asyncio.run(_started(out, hosts(config, folder)))
+    found = policies(config.policies, config.folder, tools(config.folder))
+    _summary(out, config, found)
+    codes = []
+    if engines:
+        with runtime() as folder:
+            codes.append(asyncio.run(_started(out, hosts(config, folder))))
+    if tests:
+        codes.append(_tested(out, config, found))
+    return max(codes, default=0)
+
+
+def _tested(out: Console, config: Config, found: dict[str, Policy]) -> int:
+    try:
+        return tested(out, config, found)
+    except ConfigError as refused:
+        raise told(refused.problems) from None
+    except TidegateError as error:
+        out.print(Text(error.message), style="red")
+        return 1
 
 
 def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
@@ -45,6 +61,8 @@ def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
     out.print(_upstreams(config), "", _routes(config), "")
     for policy in found.values():
         _policy(out, policy)
+    for name in unused(config):
+        out.print(Text(f"policy {name} is used by no route and no key\n", "yellow"))
 
 
 def _upstreams(config: Config) -> Table:
@@ -72,18 +90,20 @@ def _policy(out: Console, policy: Policy) -> None:
     table.show_header = False
     for stage, bounds in (("input", policy.input), ("output", policy.output)):
         for bound, rail in zip(bounds, spec.input if stage == "input" else spec.output, strict=True):
-            acts = rail.action != "flag" and spec.mode == "enforce"
-            said = f"{rail.action}{_held(bound, acts) if stage == 'output' else ''}"
+            said = f"{rail.action}{f'; holds back {held(bound)}' if stage == 'output' else ''}"
             table.add_row(*map(Text, (f"  {stage}", f"{rail.kind} {bound.rail.name}", said)))
         if not bounds:
             table.add_row(f"  {stage}", "not judged", "")
-    out.print(table, "")
+    out.print(table, _notes(policy), "")
 
 
-def _held(bound: Bound, acts: bool) -> str:
-    """How much of a stream the rail holds back at most."""
-    held = {"match": "a possible match", "sentence": "a sentence", "answer": "the whole answer"}
-    return f"; holds back {held[bound.rail.unit.value] if acts else 'nothing'}"
+def _notes(policy: Policy) -> Table:
+    table = _table("", "")
+    table.show_header = False
+    table.add_row("  held at most", Text(worst(policy)))
+    for gap in gaps(policy):
+        table.add_row("  not covered", Text(gap))
+    return table
 
 
 def _table(*titles: str) -> Table:

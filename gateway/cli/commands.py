@@ -61,6 +61,7 @@ def serve(
 def check(
     file: ConfigFile = Path("config/gateway.yaml"),
     engines: Annotated[bool, typer.Option("--engines", help="Also start every worker the policies need.")] = False,
+    tests: Annotated[bool, typer.Option("--tests", help="Also try the texts in the policies' tests/*.yaml.")] = False,
 ) -> None:
     """Read a configuration and its policies: say what they amount to, or all that is wrong with them.
 
@@ -68,7 +69,7 @@ def check(
     """
     from gateway.cli.checking import checked
 
-    raise typer.Exit(checked(file, engines=engines))
+    raise typer.Exit(checked(file, engines=engines, tests=tests))
 
 
 @app.command(epilog="Example: [bold]tidegate init my-gateway[/]")

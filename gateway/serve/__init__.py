@@ -3,6 +3,7 @@ straight to the workers.
 
     listener    the socket that clients reach
     folder      where sockets and copies of policies lie, for this user alone
+    files       what there is, whether it changed, a copy of it
     reading     a configuration, read whole from a copy that nobody edits, or all that is wrong with it
     needs       the child processes that a configuration needs
     crew        those that run: started, waited for, kept as long as something needs them

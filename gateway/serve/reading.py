@@ -5,10 +5,7 @@ The copy is what the gateway runs on: a worker that is replaced next week reads 
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,11 +15,9 @@ from gateway.config.schema import Config
 from gateway.errors import ConfigError, Problem
 from gateway.policy.rail import Tools
 from gateway.policy.rails import RAILS
+from gateway.serve.files import TooMuch, copy
 from gateway.serve.needs import workers
 from gateway.worker.client import Client
-
-MOST_FILES = 10_000
-MOST_BYTES = 64 * 1024 * 1024
 
 _WORKERS = ("guardrails", "nemo", "pii", "scorer")
 
@@ -57,8 +52,8 @@ class Reading:
         assert self.to is not None  # noqa: S101 - else nobody asks
         self.folder = folder
         try:
-            _copy(folder, self.to)
-        except _TooMuch as much:
+            copy(folder, self.to)
+        except TooMuch as much:
             line = document.read(self.file).line(("policies",))
             raise ConfigError([Problem(str(self.file), line, f"policies: {much}")]) from None
         except OSError as error:
@@ -96,25 +91,3 @@ def _engines(config: Config) -> list[Problem]:
     except ConfigError as refused:
         return refused.problems
     return []
-
-
-class _TooMuch(Exception):
-    pass
-
-
-def _copy(folder: Path, to: Path) -> None:
-    """Every file below `folder`, links followed, but none with a leading dot."""
-    files = size = 0
-    for at, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-        (to / Path(at).relative_to(folder)).mkdir(parents=True, exist_ok=True)
-        for name in names:
-            path = Path(at, name)
-            if name.startswith(".") or not path.is_file():
-                continue
-            with suppress(FileNotFoundError):  # an editor's, gone again
-                files, size = files + 1, size + path.stat().st_size
-                shutil.copyfile(path, to / path.relative_to(folder))
-            if files > MOST_FILES or size > MOST_BYTES:
-                most = f"{MOST_FILES:,} files or {MOST_BYTES:,} bytes"
-                raise _TooMuch(f"{folder} has more than {most}; give policies a folder of their own")

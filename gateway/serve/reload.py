@@ -111,8 +111,9 @@ class Reloads:
         await asyncio.gather(*self._tidying)
 
     def _differs(self, config: Config) -> bool:
-        before = self.current
-        return config.gateway != before.config.gateway or digests(config) != before.digests()
+        before = self.current.config
+        same = config.gateway == before.gateway and config.policies == before.policies
+        return not same or digests(config) != digests(before)
 
     async def _swapped(self, config: Config) -> None:
         self._coming = members = self.crew.take(needs(config), quiet=True)

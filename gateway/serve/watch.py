@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from watchfiles import awatch
 
+from gateway.serve.files import Stamp, below, stamp
+
 SETTLED_S = 0.1  # files that change together, or are written in pieces, are read once
 LOOK_S = 2.0  # what no notice comes of is found by looking: a folder that was replaced, a network's file system
-MOST = 20_000  # files looked at
-
-Stamp = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(slots=True)
@@ -36,16 +34,16 @@ class Watch:
         """Whether it was asked for. The first comes at once: something may have changed since the files were read."""
         try:
             self._listen()
-            stamp = await asyncio.to_thread(self._stamp)
+            found = await asyncio.to_thread(self._stamp)
             yield False
             while True:
                 noticed = await self._some()
                 asked = await self._settled()
-                before, stamp = stamp, await asyncio.to_thread(self._stamp)
-                if stamp != before and not noticed:
+                before, found = found, await asyncio.to_thread(self._stamp)
+                if found != before and not noticed:
                     await self._deaf()
                     self._listen()
-                if stamp != before or asked:
+                if found != before or asked:
                     yield asked
         finally:
             await self._deaf()
@@ -84,21 +82,8 @@ class Watch:
             await asyncio.sleep(LOOK_S)
 
     def _stamp(self) -> Stamp:
-        return tuple(sorted(_seen([self.file, *_below(self.folder)])))
+        return stamp([self.file, *below(self.folder)])
 
 
 def _parent(file: Path) -> Path:
     return file.absolute().parent
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for at, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(at, name) for name in names if not name.startswith("."))
-
-
-def _seen(paths: list[Path]) -> Iterator[tuple[str, int, int, int]]:
-    for path in paths[:MOST]:
-        with suppress(OSError):
-            found = path.stat()
-            yield str(path), found.st_mtime_ns, found.st_size, found.st_ino

@@ -8,6 +8,7 @@ data, a NeMo folder, a pattern on the way out. An exchange that was judged by pa
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 import orjson
 import yaml
-from support.operated import PATIENCE_S, Operated, Site, operated
+from support.operated import PATIENCE_S, Site, operated
 
 CLIENTS = 8
 DIGITS = range(10)
@@ -72,27 +73,43 @@ def _nemo(site: Site, detection: dict[str, Any]) -> None:
 
 
 def broken(site: Site, number: int) -> str:
-    """Break the files in one of several ways; the place where the operator must be told it is."""
+    """Break the files in one of several ways; file and line where the operator must be told it is."""
     default, other = site.policies / "default.yaml", site.policies / "other.yaml"
     match number % 6:
         case 0:
             default.write_text("name: default\ninput: [\n")
-            return f"{default}:3"
+            return "default.yaml:3"
         case 1:
             default.write_text("name: default\noutput:\n  - pattern: {deny: [x], action: erase}\n")
-            return f"{default}:3"
+            return "default.yaml:3"
         case 2:
             default.write_text("name: default\noutput:\n  - pattern:\n      deny:\n        - 'a(b'\n")
-            return f"{default}:5"
+            return "default.yaml:5"
         case 3:
             other.write_text("name: other\ninput:\n\n  - nemo: {config: nimo}\n")
-            return f"{other}:4"
+            return "other.yaml:4"
         case 4:
             other.write_text("name: other\n\ninput:\n  - pii: {entities: [EMAIL]}\n")
-            return f"{other}:4"
+            return "other.yaml:4"
         case _:
             _nemo(site, {"imput": {"patterns": ["x"]}})
-            return f"{site.policies / 'nemo' / 'config.yml'}:1"
+            return "nemo/config.yml:1"
+
+
+def drafted(site: Site, number: int) -> Site:
+    """A copy of the policies that are served, to change before it takes their place."""
+    draft = Site(site.folder / "sets" / str(number))
+    draft.folder.mkdir(parents=True)
+    if site.policies.exists():
+        shutil.copytree(site.policies, draft.policies)
+    return draft
+
+
+def deploy(site: Site, draft: Site) -> None:
+    """Put a set in the place of the one before, all at once, as whoever deploys by links does."""
+    link = site.folder / "next"
+    link.symlink_to(draft.policies)
+    link.replace(site.policies)
 
 
 @dataclass(slots=True)
@@ -121,7 +138,10 @@ class Run:
 async def run(site: Site, base_url: str, *, reloads: int, exchanges: int, workers: int = 1) -> Run:
     """Serve `exchanges`, half of them streamed, while files change `reloads` times, every second time for the worse."""
     site.configure(base_url, server={"port": 0, "workers": workers, "drain_s": 30})
-    Version(0).write(site)
+    shutil.rmtree(site.policies, ignore_errors=True)
+    first = drafted(site, 0)
+    Version(0).write(first)
+    deploy(site, first)
     result = Run()
     async with operated(site) as gateway:
         await gateway.ready()
@@ -130,7 +150,7 @@ async def run(site: Site, base_url: str, *, reloads: int, exchanges: int, worker
         async with gateway.client() as client, asyncio.TaskGroup() as group:
             for n in range(CLIENTS):
                 group.create_task(_traffic(client, result, done, n))
-            await _reloads(site, gateway, result, reloads, exchanges)
+            await _reloads(site, result, reloads, exchanges)
             done.set()
         result.wrong += judged(result, site.events("exchange.completed"))
         result.wrong += [f"started {len(site.events('exchange.started'))} times"] * (
@@ -139,16 +159,20 @@ async def run(site: Site, base_url: str, *, reloads: int, exchanges: int, worker
     return result
 
 
-async def _reloads(site: Site, gateway: Operated, result: Run, reloads: int, exchanges: int) -> None:
+async def _reloads(site: Site, result: Run, reloads: int, exchanges: int) -> None:
     version = Version(0)
     for number in range(reloads):
         await _reached(result, exchanges * number // reloads)
+        draft = drafted(site, number + 1)
         if number % 2:
             version = Version(version.number + 1)
-            version.write(site)
+            version.write(draft)
+            deploy(site, draft)
             await _taken(site, result, version)
         else:
-            await _refused(site, result, broken(site, number // 2), number // 2 + 1)
+            place = broken(draft, number // 2)
+            deploy(site, draft)
+            await _refused(site, result, f"{site.policies}/{place}", number // 2 + 1)
     await _reached(result, exchanges)
 
 
