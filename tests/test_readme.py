@@ -16,6 +16,7 @@ import yaml
 from support.serving import Serving, serving
 
 from gateway.config.load import load
+from gateway.policy.rails import RAILS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -85,6 +86,10 @@ def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert [page for page in pages if f"({page})" not in index] == []
+
+
+def test_it_names_every_kind_of_rail() -> None:
+    assert [kind for kind in RAILS if f"`{kind}`" not in README] == []
 
 
 def test_it_names_every_endpoint_that_speaks_of_models() -> None:
