@@ -43,6 +43,13 @@ class Fields:
             raise self.wrong(key, f"a string, not {name_of(value)}")
         return value
 
+    def model(self) -> str:
+        """The name of a model, which every request states."""
+        name = self.need("model", self.text("model"))
+        if not name:
+            raise RequestError("'model' is empty; name one of GET /v1/models.", param="model")
+        return str(name)
+
     def texts(self, key: str) -> list[str] | None:
         value = self.array(key)
         if value is not None and not all(isinstance(item, str) for item in value):
@@ -116,3 +123,22 @@ class Fields:
         for key in self._left:
             name = self.name(key[:_LONGEST_NAME])
             raise Unprocessable(f"'{name}' is not known here and would be lost; leave it out.", param=name)
+
+
+def texts(body: dict[str, Any], key: str) -> list[str]:
+    """The texts of a field that is one or an array of them. Tokens are refused: they cannot be judged."""
+    value = body.get(key)
+    if isinstance(value, str):
+        return [value]
+    if value is None or value == []:
+        raise RequestError(f"'{key}' is missing or empty; send a string or an array of strings.", param=key)
+    if not isinstance(value, list):
+        raise RequestError(f"'{key}' must be a string or an array of strings.", param=key)
+    for at, item in enumerate(value):
+        if isinstance(item, int | list):
+            said = "tokens cannot be judged; send the text itself"
+            raise Unprocessable(f"'{key}[{at}]' must be a string: {said}.", param=f"{key}[{at}]")
+        if not isinstance(item, str):
+            said = name_of(item)
+            raise RequestError(f"'{key}[{at}]' must be a string, not {said}.", param=f"{key}[{at}]")
+    return value

@@ -19,8 +19,7 @@ def read(raw: bytes) -> dict[str, Any]:
     """The object that `raw` spells, with a model and messages; `to_chat` reads the rest. Raises `RequestError`."""
     body = json_body.read(raw)
     fields = Fields(body)
-    if not fields.need("model", fields.text("model")):
-        raise RequestError("'model' is empty; name one of GET /v1/models.", param="model")
+    fields.model()
     if not fields.need("messages", fields.array("messages")):
         raise RequestError("'messages' is empty; send at least one message.", param="messages")
     return body

@@ -19,9 +19,7 @@ _CHOICES = ("none", "auto", "required")
 def read(raw: bytes) -> dict[str, Any]:
     """The object that `raw` spells, with a model; `to_chat` reads the rest. Raises `RequestError` (400)."""
     body = json_body.read(raw)
-    fields = Fields(body)
-    if not fields.need("model", fields.text("model")):
-        raise RequestError("'model' is empty; name one of GET /v1/models.", param="model")
+    Fields(body).model()
     return body
 
 
