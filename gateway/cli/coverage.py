@@ -10,7 +10,6 @@ from gateway.policy.entities import ENTITIES
 from gateway.policy.policy import Bound, Policy
 from gateway.policy.rail import Unit
 
-_ORDER = (Unit.MATCH, Unit.SENTENCE, Unit.ANSWER)
 _CLIENTS = {"input": "what clients send", "output": "what models answer"}
 
 
@@ -32,7 +31,7 @@ def worst(policy: Policy) -> str:
     acting = [bound for bound in policy.output if bound.acts]
     if not acting:
         return "nothing"
-    bound = max(acting, key=lambda b: (_ORDER.index(b.rail.unit), _longest(b) is None, _longest(b) or 0))
+    bound = max(acting, key=_rank)
     return f"{held(bound)} ({bound.rail.name})"
 
 
@@ -58,6 +57,18 @@ def unused(config: Config) -> list[str]:
     """Policies that no route and no key names."""
     used = {route.policy for route in config.gateway.routes} | {key.policy for key in config.gateway.keys}
     return sorted(set(config.policies) - used)
+
+
+def _rank(bound: Bound) -> tuple[int, int]:
+    """A match without an end may take longer than a sentence."""
+    match bound.rail.unit:
+        case Unit.MATCH:
+            longest = _longest(bound)
+            return (2, 0) if longest is None else (0, longest)
+        case Unit.SENTENCE:
+            return 1, 0
+        case Unit.ANSWER:
+            return 3, 0
 
 
 def _stage(bounds: Sequence[Bound], what: str) -> Iterator[str]:

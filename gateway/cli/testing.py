@@ -100,7 +100,7 @@ def _given(body: dict[str, Any], policy: Policy) -> Given:
 def _table(results: Sequence[Tried]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for title in ("", "case", "policy", "verdict", "by", ""):
-        table.add_column(Text(title), overflow="fold")
+        table.add_column(Text(title), overflow="fold", no_wrap=title == "case")
     for one in results:
         placed = one.placed
         sign = Text("✗", "red") if one.wrong else Text("✓", "green")
