@@ -22,6 +22,8 @@ from gateway.policy.policy import Policy
 from gateway.wire import chat
 from gateway.wire.passage import Passage
 
+_WIDEST = 1000  # a line of its own for every case, to look for in, or to click on
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -44,7 +46,9 @@ def tested(out: Console, config: Config, built: dict[str, Policy]) -> int:
         out.print(f"no tests: there is no *.yaml in {config.folder / 'tests'}")
         return 0
     results = asyncio.run(_all(config, found))
-    out.print(_table(results))
+    table = _table(results)
+    out.width = max(out.width, out.measure(table, options=out.options.update(width=_WIDEST)).maximum)
+    out.print(table)
     failed = [one for one in results if one.wrong]
     out.print(f"{len(results)} cases, {len(failed) or 'none'} failed", style="red" if failed else "green")
     return 1 if failed else 0
@@ -100,7 +104,7 @@ def _given(body: dict[str, Any], policy: Policy) -> Given:
 def _table(results: Sequence[Tried]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
     for title in ("", "case", "policy", "verdict", "by", ""):
-        table.add_column(Text(title), overflow="fold", no_wrap=title == "case")
+        table.add_column(Text(title), overflow="fold")
     for one in results:
         placed = one.placed
         sign = Text("✗", "red") if one.wrong else Text("✓", "green")
