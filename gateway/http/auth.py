@@ -28,8 +28,11 @@ def principal(headers: Headers, keys: Sequence[Key]) -> Principal:
 
 
 def _token(headers: Headers) -> bytes:
-    """The bearer token (RFC 6750, 2.1). Two Authorization headers are one too many: which would count?"""
+    """The bearer token (RFC 6750, 2.1), or what Anthropic's clients send. Two are one too many: which would count?"""
     values = [value for name, value in headers if name == b"authorization"]
+    own = [value for name, value in headers if name == b"x-api-key"]
+    if len(own) == 1 and own[0].strip() and not values:
+        return own[0].strip()
     if len(values) != 1:
         raise Unauthenticated("Send one 'Authorization: Bearer <key>' header.")
     scheme, _, token = values[0].partition(b" ")

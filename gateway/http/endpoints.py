@@ -17,8 +17,9 @@ from gateway.errors import MethodNotAllowed, NotFound, TidegateError, Unauthenti
 from gateway.exchange import Exchange, Timing
 from gateway.http import auth
 from gateway.http.client import Asgi, Gone, body, while_there
+from gateway.http.translated import Translator, Wire
 from gateway.pipeline import Pipeline
-from gateway.pipeline.run import Call
+from gateway.pipeline.run import Call, Client
 from gateway.wire import envelope
 
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -26,21 +27,26 @@ _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """`POST /v1/chat/completions`."""
+    """`POST /v1/chat/completions`, and the endpoints that a `wire` translates to it and back."""
 
     pipeline: Pipeline
     keys: Sequence[Key]
     max_body: int
-    endpoint: str = "/chat/completions"
+    wire: Wire | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return self.wire.endpoint if self.wire else "/chat/completions"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(_ident(), self.endpoint, Timing(self.pipeline.clock()))
-        client = Asgi(send)
+        client = Translator(Asgi(send), self.wire) if self.wire else Asgi(send)
         try:
             _expect(scope, "POST")
             principal = auth.principal(scope["headers"], self.keys)
             exchange.principal = principal.name
             raw = await body(scope, receive, self.max_body)
+            raw = client.take(raw) if isinstance(client, Translator) else raw
         except TidegateError as error:
             await self._reject(exchange, error, client)
             return
@@ -53,7 +59,7 @@ class Completions:
         call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context)
         await while_there(self.pipeline.run(call, client), receive)
 
-    async def _reject(self, exchange: Exchange, error: TidegateError, client: Asgi) -> None:
+    async def _reject(self, exchange: Exchange, error: TidegateError, client: Client) -> None:
         """A request that never came as far as the pipeline leaves its record all the same."""
         exchange.status, exchange.outcome = error.status, "rejected"
         exchange.error = error.code or type(error).__name__
