@@ -118,8 +118,8 @@ class Dfa:
         ended: Hits = ()
         done: Hits = ()
         if kept is None:
-            threads, ended = self._resolved(threads, kind)
-            kept, done = self._stepped(threads, letter, kind)
+            resolved, ended = self._resolved(config.states, kind)
+            kept, done = self._stepped([*resolved, threads[-1]], letter, kind)
         places = list(kept.values())
         ages = _ages(config, places)
         target = self._config(tuple(kept), ages, kind)
