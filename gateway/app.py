@@ -84,7 +84,9 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
         tools = Tools(workers, poster=await _poster(stack, config))
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
-        pipeline = Pipeline(Routes(config.gateway.routes, targets), judges, ledger, time.monotonic)
+        pipeline = Pipeline(
+            Routes(config.gateway.routes, targets), judges, ledger, time.monotonic, config.gateway.events.capture
+        )
         yield app(config, pipeline, found.scraped, workers)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from gateway.observe.cost import Cost, Usage
 
-__all__ = ["Cost", "Exchange", "Judgement", "Outcome", "Score", "Timing", "Usage"]
+__all__ = ["Captured", "Cost", "Exchange", "Judgement", "Outcome", "Said", "Score", "Timing", "Usage"]
 
 Outcome = Literal["completed", "blocked", "unavailable", "rejected", "failed", "cancelled"]
 
@@ -54,6 +54,26 @@ class Score:
     parts: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text of an exchange: whose, what kind of text (`Passage.channel`), and in which choice of an answer."""
+
+    role: str
+    channel: str
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The texts of one exchange, as `mode` has them: `redacted` or `full`. `truncated` where they were too long."""
+
+    mode: str
+    input: tuple[Said, ...]
+    output: tuple[Said, ...]
+    truncated: bool = False
+
+
 @dataclass(slots=True)
 class Exchange:
     id: str
@@ -82,3 +102,4 @@ class Exchange:
     scannable: int = 0  # bytes of text there were
     sent: int = 0  # bytes to the client
     received: int = 0  # bytes of the request
+    captured: Captured | None = None  # its texts, where they are kept

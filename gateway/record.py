@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gateway.exchange import Exchange, Judgement
+from gateway.exchange import Captured, Exchange, Judgement
 
 
 def started(exchange: Exchange) -> dict[str, Any]:
@@ -42,6 +42,19 @@ def completed(exchange: Exchange) -> dict[str, Any]:
         "sent_bytes": exchange.sent,
         "scanned_bytes": exchange.scanned,
         "scannable_bytes": exchange.scannable,
+        **({"captured": _captured(exchange.captured)} if exchange.captured else {}),
+    }
+
+
+def _captured(captured: Captured) -> dict[str, Any]:
+    return {
+        "mode": captured.mode,
+        "truncated": captured.truncated,
+        "input": [{"role": said.role, "channel": said.channel, "text": said.text} for said in captured.input],
+        "output": [
+            {"role": said.role, "channel": said.channel, "text": said.text, "choice": said.choice}
+            for said in captured.output
+        ],
     }
 
 

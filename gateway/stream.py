@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import PolicyBlocked, PolicyUnavailable, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange
+from gateway.policy.channel import Channel
 from gateway.policy.policy import enforce
 from gateway.policy.window import Span, Window
 from gateway.wire import body as json_body
@@ -103,6 +104,13 @@ class Tally:
         return "".join(self.said)
 
 
+class Keeper(Protocol):
+    """Who keeps the texts of an answer for its record."""
+
+    def came(self, texts: Iterable[chat.Delta], *, judged: bool) -> None: ...
+    def left(self, spans: Iterable[Span], channels: Mapping[Hashable, Channel]) -> None: ...
+
+
 @dataclass(slots=True)
 class Relay:
     """One stream on its way through. `hide_usage` drops the usage chunk that only the gateway asked for."""
@@ -114,6 +122,7 @@ class Relay:
     hide_usage: bool = False
     done: bool = False
     last: bytes = b""
+    keeper: Keeper | None = None
     held: deque[Held] = field(default_factory=deque)
     decoder: sse.Decoder = field(default_factory=sse.Decoder)
 
@@ -161,6 +170,8 @@ class Relay:
         self.tally.note(chunk, texts)
         if self.hide_usage and chat.only_usage(chunk):
             return
+        if self.keeper:
+            self.keeper.came(texts, judged=not self.window.idle)
         if event.other:
             texts.append(chat.Delta(None, _OTHER, event.other.decode("utf-8", "replace"), "field"))
         self.held.append(Held(event, chunk, self._fed(texts), any(text.key is not None for text in texts)))
@@ -193,6 +204,8 @@ class Relay:
         while self.held and self.held[0].clear:
             held = self.held.popleft()
             out.append(held.encoded())
+            if self.keeper:
+                self.keeper.left([span for _, span in held.spans], self.window.channels)
             for _, span in held.spans:
                 span.channel.forget()
             if held.spoken and self.exchange.timing.first_token is None:

@@ -44,6 +44,28 @@ class Judgement(BaseModel):
     enforced: bool = Field(description="false in a policy that only watches (`mode: shadow`)")
 
 
+class Said(BaseModel):
+    """A text of an exchange, where `events.capture` has it kept."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    role: str = Field(description="of its message; `documents` for evidence outside of messages; else empty")
+    channel: str = Field(description="`content`, `reasoning`, `refusal`, `arguments`, `tool` or `field`")
+    text: str
+    choice: int = Field(default=0, description="of an answer")
+
+
+class Captured(BaseModel):
+    """The texts of an exchange: as they came (`full`), or as they were passed on (`redacted`)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    mode: Literal["redacted", "full"]
+    truncated: bool = Field(description="texts were too long to keep all of them")
+    input: list[Said] = Field(description="of the request")
+    output: list[Said] = Field(description="of the answer")
+
+
 class ExchangeStarted(Event):
     """A request was admitted. Written before the first byte goes to an upstream."""
 
@@ -107,6 +129,7 @@ class ExchangeCompleted(ExchangeStarted):
     sent_bytes: int = Field(ge=0, description="size of the answer's body")
     scanned_bytes: int = Field(ge=0, description="text that was judged")
     scannable_bytes: int = Field(ge=0, description="text there was")
+    captured: Captured | None = Field(default=None, description="its texts; only where `events.capture` says so")
 
 
 class ScoreRecorded(Event):
@@ -144,7 +167,7 @@ class ServerStopped(Event):
 class WorkerStarted(Event):
     """A worker process answers calls."""
 
-    worker: str = Field(description="`guardrails`, `nemo`, `pii`, `litellm`, `scorer`")
+    worker: str = Field(description="`guardrails`, `nemo`, `pii`, `litellm`, `scorer`; `http` takes requests")
     pid: int = Field(description="id of the worker's process")
     generation: int = Field(ge=1, description="how many there have been, this one included")
     seconds: float = Field(ge=0, description="from its start to its first answer")

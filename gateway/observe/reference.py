@@ -17,7 +17,8 @@ Made from `gateway/observe/events.py` by `python -m gateway.observe.reference`; 
 
 Every event is one line of JSON, appended by one write to `events.path` of `config/gateway.yaml` (`-`: standard output).
 Names are `noun.verb`. Keys are flat; the last word of a key is its unit. Names in [brackets] are those of
-OpenTelemetry's conventions for the same thing. Text of prompts and answers is in no event, and no key is.
+OpenTelemetry's conventions for the same thing. Text of prompts and answers is in no event unless `events.capture` says
+so, and no key is.
 
 What may be relied upon:
 
@@ -47,7 +48,7 @@ def _event(name: str) -> Iterator[str]:
     yield f"\n## `{name}`\n\n{found['description']}\n\n"
     yield from _table(found, skip=tuple(Event.model_fields))
     for inner in found.get("$defs", {}).values():
-        yield f"\nEach of `{inner['title'].lower()}s`: {inner['description']}\n\n"
+        yield f"\nA `{inner['title'].lower()}`: {inner['description']}\n\n"
         yield from _table(inner, skip=())
 
 

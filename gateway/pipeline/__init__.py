@@ -18,6 +18,7 @@ from typing import Any
 from gateway.config.schema import OpenAISpec
 from gateway.errors import PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
+from gateway.pipeline.capture import Capture, Mode
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
 from gateway.policy.policy import Policy, enforce
@@ -45,6 +46,7 @@ class Pipeline:
     policies: Mapping[str, Policy]
     ledger: Ledger
     clock: Callable[[], float]
+    capture: Mode = "none"  # which texts of an exchange its record keeps
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -86,7 +88,7 @@ class Pipeline:
         policy = self.policies[call.principal.policy or route.policy]
         exchange.model = exchange.route = route.model
         exchange.policy, exchange.digest = policy.name, policy.digest
-        run = Run(exchange, policy, route, body, Tally(self.clock))
+        run = Run(exchange, policy, route, body, Tally(self.clock), capture=Capture(self.capture))
         run.question = chat.question(body)
         run.context = chat.context(body, frozenset(policy.spec.context))
         run.system = chat.context(body, frozenset({"system"}))
@@ -104,6 +106,7 @@ class Pipeline:
         verdicts = await run.bench("input").judged(subject)
         run.exchange.timing.input_rails = self.clock() - began
         run.exchange.scanned = run.exchange.scannable
+        run.capture.request(passages, verdicts)
         _enforce_all(passages, verdicts, run.policy.spec.refusal)
         texts = [(p.path, applied(p.text, v.edits)) for p, v in zip(passages, verdicts, strict=True) if v.edits]
         if not texts:
@@ -135,7 +138,9 @@ class Pipeline:
         size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         run.exchange.scannable += size
         window.finish()
+        run.capture.came(texts, judged=not window.idle)
         enforce(await window.settle(), run.policy.spec.refusal)
+        run.capture.left([span for _, span in spans], window.channels)
         run.exchange.scanned += size
         changed = [(path, span.delivered()) for path, span in spans if span.touched]
         if changed:
@@ -158,6 +163,7 @@ class Pipeline:
     async def _stream(self, reply: Reply, run: Run, sent: Response) -> None:
         relay = Relay(run.window(), run.tally, run.exchange, run.policy.spec.refusal, run.asked_usage)
         sent.relay = relay
+        relay.keeper = run.capture if self.capture != "none" else None
         async with aclosing(reply.chunks) as chunks:
             async for chunk in relay.relayed(chunks):
                 await sent.chunk(reply, chunk)

@@ -98,6 +98,7 @@ class Response:
         exchange.timing.gaps, exchange.timing.last_token = run.tally.gaps, run.tally.last
         exchange.answered, exchange.finish = run.tally.model, run.tally.finish
         exchange.usage = run.usage()
+        exchange.captured = run.capture.record(run.vault)
         if run.target:
             answer = Answer(run.tally.text(), run.question, run.context)
             self.ledger.answered(exchange, run.target, answer)

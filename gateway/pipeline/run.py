@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.exchange import Exchange, Usage
+from gateway.pipeline.capture import Capture
 from gateway.policy.docket import Docket, Stage
 from gateway.policy.policy import Bench, Bound, Policy
 from gateway.policy.vault import Vault
@@ -79,6 +80,7 @@ class Run:
     target: Target | None = None  # asked last
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
+    capture: Capture = field(default_factory=Capture)
 
     def bench(self, stage: Stage) -> Bench:
         return Bench(self._told(stage), stage, self.docket, self.tally.clock)

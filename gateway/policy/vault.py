@@ -56,6 +56,12 @@ class Vault:
         """`text` with every placeholder of this exchange replaced by the value it stands for."""
         return applied(text, self.edits(text))
 
+    def concealed(self, text: str) -> str:
+        """`text` with every value of this exchange replaced by its placeholder: the other way round."""
+        for placeholder, value in sorted(self._values.items(), key=lambda pair: -len(pair[1])):
+            text = text.replace(value, placeholder)
+        return text
+
     def held(self, text: str) -> int:
         """Offset in `text` from which a placeholder may still be going on; `len(text)` if none may."""
         start = text.rfind("<") if self._values else -1
