@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,7 @@ from gateway.errors import WorkerFault
 from gateway.scoring.batch import Batcher
 from gateway.scoring.encoder import Encoder
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
+from gateway.scoring.similar import Examples, Similar
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import Ops, ops
 
@@ -34,23 +35,24 @@ def prepare(spec: Json) -> Weights:
 async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "scorer") as executor:
-        scorer = await loop.run_in_executor(executor, _scorer, spec, prepared)
+        encoder, scorer = await loop.run_in_executor(executor, _scorer, spec, prepared)
         batcher = Batcher(scorer.score, executor)
         running = asyncio.create_task(batcher.run())
         try:
-            yield Engine(batcher)
+            yield Engine(batcher, Similar(encoder), executor)
         finally:
             running.cancel()
             await asyncio.wait([running])
 
 
-def _scorer(spec: Json, weights: Weights) -> Scorer:
+def _scorer(spec: Json, weights: Weights) -> tuple[Encoder, Scorer]:
     """On the thread that will score: torch keeps the number of threads by thread. The first pass is for warmth."""
     torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
     chosen = ops(spec.get("device"))
-    scorer = Scorer(Encoder(weights, chosen, _dtype(chosen)), chosen)
+    encoder = Encoder(weights, chosen, _dtype(chosen))
+    scorer = Scorer(encoder, chosen)
     scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
-    return scorer
+    return encoder, scorer
 
 
 def _dtype(chosen: Ops) -> torch.dtype:
@@ -61,6 +63,8 @@ def _dtype(chosen: Ops) -> torch.dtype:
 @dataclass(frozen=True, slots=True)
 class Engine:
     batcher: Batcher
+    nearness: Similar
+    executor: Executor
 
     async def call(self, method: str, payload: Json) -> Json:
         """`score` takes `{"items": [{"question", "context": [str], "answer"}]}` and gives, in the same order,
@@ -68,10 +72,17 @@ class Engine:
         `{"scores": [{"relevance", "groundedness", "sentences": [{"start", "end", "support", "evidence", "source"}]}]}`:
         numbers in [0, 1]; `groundedness` null without context; `start` and `end` characters of the answer; `evidence`
         null or `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
+
+        `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
+        every group, the cosine with the example that is nearest.
         """
-        if method != "score":
-            raise WorkerFault(f"scorer: no method {method!r}")
-        return {"scores": [_json(one) for one in await self.batcher.score(_items(payload))]}
+        match method:
+            case "score":
+                return {"scores": [_json(one) for one in await self.batcher.score(_items(payload))]}
+            case "similar":
+                loop = asyncio.get_running_loop()
+                return {"similar": await loop.run_in_executor(self.executor, self.nearness.similar, *_texts(payload))}
+        raise WorkerFault(f"scorer: no method {method!r}")
 
 
 def _items(payload: Json) -> Sequence[Item]:
@@ -79,6 +90,14 @@ def _items(payload: Json) -> Sequence[Item]:
         case {"items": [*items]}:
             return [_item(item) for item in items]
     raise WorkerFault("scorer: the payload must have a list of items")
+
+
+def _texts(payload: Json) -> tuple[Sequence[str], Sequence[Examples]]:
+    match payload:
+        case {"texts": [_, *_] as texts, "groups": [*groups]} if all(isinstance(text, str) for text in texts):
+            if all(isinstance(group, list) and group and all(isinstance(e, str) for e in group) for group in groups):
+                return texts, [tuple(group) for group in groups]
+    raise WorkerFault("scorer: the payload must have texts, and groups of texts, none of them empty")
 
 
 def _item(item: Json) -> Item:
