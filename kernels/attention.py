@@ -20,7 +20,12 @@ from torch import Tensor
 from kernels.tile import interpreted, precision, product, spans, stored
 
 
-def varlen_attention_torch(qkv: Tensor, ends: Tensor) -> Tensor:
+def varlen_attention_torch(
+    qkv: Tensor,
+    ends: Tensor,
+    *,
+    longest: int | None = None,  # noqa: ARG001 - what the kernel is spared, the reference does not need
+) -> Tensor:
     """The reference. Contract as `varlen_attention`."""
     check(qkv, ends)
     q, k, v = qkv.permute(1, 2, 0, 3)

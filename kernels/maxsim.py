@@ -80,7 +80,15 @@ class Tiling:
 PLAIN = Extras()
 
 
-def ragged_maxsim_stats_torch(r: Tensor, c: Tensor, r_ends: Tensor, c_ends: Tensor, extras: Extras = PLAIN) -> Stats:
+def ragged_maxsim_stats_torch(
+    r: Tensor,
+    c: Tensor,
+    r_ends: Tensor,
+    c_ends: Tensor,
+    extras: Extras = PLAIN,
+    *,
+    longest: tuple[int, int] | None = None,  # noqa: ARG001 - what the kernel is spared, the reference does not need
+) -> Stats:
     """The reference: one matrix product a pair. Contract as `ragged_maxsim_stats`."""
     check(r, c, r_ends, c_ends, extras)
     best = torch.full((r.shape[0],), -torch.inf, dtype=torch.float32, device=r.device)

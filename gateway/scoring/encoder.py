@@ -85,9 +85,9 @@ class Encoder:
     def forward(self, ids: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """`(middle, last)` hidden states [tokens, d] of packed windows, whose `lengths` include the specials."""
         x = self._embedded(ids, lengths)
-        ends, middle = packed(list(lengths), ids.device), x
+        ends, longest, middle = packed(list(lengths), ids.device), max(lengths, default=0), x
         for number, layer in enumerate(self._layers, 1):
-            x = self._block(layer, x, ends)
+            x = self._block(layer, x, ends, longest)
             if number == round(len(self._layers) * 2 / 3):
                 middle = x
         return middle, x
@@ -102,9 +102,9 @@ class Encoder:
             self._norm("embeddings.LayerNorm"),
         )
 
-    def _block(self, layer: _Layer, x: Tensor, ends: Tensor) -> Tensor:
+    def _block(self, layer: _Layer, x: Tensor, ends: Tensor, longest: int) -> Tensor:
         qkv = functional.linear(x, layer.qkv, layer.qkv_bias).view(len(x), 3, self.shape.heads, -1)
-        seen = functional.linear(self._ops.varlen_attention(qkv, ends), layer.out)
+        seen = functional.linear(self._ops.varlen_attention(qkv, ends, longest=longest), layer.out)
         x = self._ops.residual_norm(seen, layer.out_bias, x, layer.after_attention)
         wide = self._ops.bias_gelu(functional.linear(x, layer.up), layer.up_bias)
         return self._ops.residual_norm(functional.linear(wide, layer.down), layer.down_bias, x, layer.after_mlp)

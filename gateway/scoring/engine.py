@@ -16,14 +16,19 @@ from typing import Any
 import torch
 
 from gateway.errors import WorkerFault
+from gateway.scoring import head
 from gateway.scoring.batch import Batcher
 from gateway.scoring.encoder import Encoder
+from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
 from gateway.scoring.similar import Examples, Similar
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import Ops, ops
 
 Json = Any
+
+QUESTION = 8_192  # characters of a question that are read
+ANSWER = 65_536  # and of an answer: what no model says at once need not hold up the others
 
 
 def prepare(spec: Json) -> Weights:
@@ -50,7 +55,7 @@ def _scorer(spec: Json, weights: Weights) -> tuple[Encoder, Scorer]:
     torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
     chosen = ops(spec.get("device"))
     encoder = Encoder(weights, chosen, _dtype(chosen))
-    scorer = Scorer(encoder, chosen)
+    scorer = Scorer(Reader(encoder), chosen, head.load("hallucination"))
     scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
     return encoder, scorer
 
@@ -69,9 +74,10 @@ class Engine:
     async def call(self, method: str, payload: Json) -> Json:
         """`score` takes `{"items": [{"question", "context": [str], "answer"}]}` and gives, in the same order,
 
-        `{"scores": [{"relevance", "groundedness", "sentences": [{"start", "end", "support", "evidence", "source"}]}]}`:
-        numbers in [0, 1]; `groundedness` null without context; `start` and `end` characters of the answer; `evidence`
-        null or `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
+        `{"scores": [{"relevance", "groundedness", "hallucination", "signals": {name: number},
+        "sentences": [{"start", "end", "support", "evidence", "source"}]}]}`: scores in [0, 1]; `groundedness` and
+        `hallucination` null without context; `start` and `end` characters of the answer; `evidence` null or
+        `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
 
         `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
         every group, the cosine with the example that is nearest.
@@ -105,7 +111,7 @@ def _item(item: Json) -> Item:
         case {"question": str(question), "context": [*context], "answer": str(answer)} if all(
             isinstance(part, str) for part in context
         ):
-            return Item(question, tuple(context), answer)
+            return Item(question[:QUESTION], tuple(context), answer[:ANSWER])
     raise WorkerFault("scorer: an item must have a question, a list of texts as its context, and an answer")
 
 
@@ -113,6 +119,8 @@ def _json(scored: Scored) -> Json:
     return {
         "relevance": scored.relevance,
         "groundedness": scored.groundedness,
+        "hallucination": scored.hallucination,
+        "signals": dict(scored.signals),
         "sentences": [
             {"start": s.start, "end": s.end, "support": s.support, **_place(s.evidence)} for s in scored.sentences
         ],

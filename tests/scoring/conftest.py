@@ -8,7 +8,9 @@ import pytest
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
+from gateway.scoring import head
 from gateway.scoring.encoder import Encoder
+from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Scorer
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import ops
@@ -26,4 +28,4 @@ def encoder(weights: Weights) -> Encoder:
 
 @pytest.fixture(scope="session")
 def scorer(encoder: Encoder) -> Scorer:
-    return Scorer(encoder, ops("cpu"))
+    return Scorer(Reader(encoder), ops("cpu"), head.load("hallucination"))

@@ -21,6 +21,7 @@ def scored(scorer: Scorer) -> dict[str, Scored]:
     answers = {
         "grounded": "The Eiffel Tower is 330 metres tall and was completed in 1889.",
         "paraphrase": "It rises 330 metres above Paris and was finished in 1889, for the World's Fair.",
+        "swapped": "The Eiffel Tower was sold to Victor Lustig in 1925 and is 12 kilometres tall.",
         "half": "The Eiffel Tower is 330 metres tall. It was sold to a scrap dealer named Victor Lustig.",
         "off": "Bananas are rich in potassium and grow in tropical climates.",
         "empty": "",
@@ -37,7 +38,33 @@ def groundedness(scored: Scored) -> float:
 def test_grounded_and_invented_answers_are_clearly_apart(scored: dict[str, Scored]) -> None:
     assert groundedness(scored["grounded"]) > 0.9
     assert groundedness(scored["paraphrase"]) > 0.6
+    assert groundedness(scored["swapped"]) < 0.5
     assert groundedness(scored["off"]) < 0.1
+
+
+def test_the_probability_of_a_hallucination_runs_the_other_way(scored: dict[str, Scored]) -> None:
+    values = [scored[name].hallucination for name in ("grounded", "swapped")]
+
+    assert values[0] is not None
+    assert values[1] is not None
+    assert values[0] < values[1]
+
+
+def test_signals_say_what_speaks_against_an_answer(scored: dict[str, Scored]) -> None:
+    assert scored["grounded"].signals["numbers"] == 0
+    assert scored["swapped"].signals["numbers"] == 1
+    assert scored["half"].signals["names"] > 0
+
+
+def test_only_the_telling_parts_of_a_very_long_context_are_read(scorer: Scorer) -> None:
+    filler = "It rained on the old harbour town for a long while that day. " * 1200
+    long = filler + "Kuster found the zwitterion in 1897. "
+    (scored,) = scorer.score([item("Kuster found the zwitterion in 1897.", (long,))])
+
+    evidence = scored.sentences[0].evidence
+    assert groundedness(scored) > 0.9
+    assert evidence is not None
+    assert long[evidence.start : evidence.end].startswith("Kuster found")
 
 
 def test_the_sentence_without_support_is_the_one_named(scored: dict[str, Scored]) -> None:
