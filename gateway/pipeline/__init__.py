@@ -138,7 +138,7 @@ class Pipeline:
         size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         run.exchange.scannable += size
         window.finish()
-        run.capture.came(texts, judged=not window.idle)
+        run.capture.came(texts, judged=True)
         enforce(await window.settle(), run.policy.spec.refusal)
         run.capture.left([span for _, span in spans], window.channels)
         run.exchange.scanned += size
