@@ -186,22 +186,6 @@ class WorkerFailed(Event):
     reason: str
 
 
-class UpstreamEjected(Event):
-    """An upstream failed too often and is not asked for a while."""
-
-    upstream: str
-    reason: str = Field(description="code of the last error")
-    failures: int = Field(ge=1, description="in a row")
-    retry_s: float = Field(ge=0, description="until it is tried again")
-
-
-class UpstreamReturned(Event):
-    """An ejected upstream answered again."""
-
-    upstream: str
-    away_s: float = Field(ge=0)
-
-
 class ConfigReloaded(Event):
     """A changed set of files was read, found whole, and took over."""
 
@@ -228,8 +212,6 @@ CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
         "worker.started": WorkerStarted,
         "worker.restarted": WorkerRestarted,
         "worker.failed": WorkerFailed,
-        "upstream.ejected": UpstreamEjected,
-        "upstream.returned": UpstreamReturned,
         "config.reloaded": ConfigReloaded,
         "config.refused": ConfigRefused,
     }

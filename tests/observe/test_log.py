@@ -45,15 +45,15 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in path.read_bytes().splitlines() if line]
 
 
-def upstream(name: str) -> dict[str, Any]:
-    return {"upstream": name, "away_s": 1.0}
+def failed(name: str) -> dict[str, Any]:
+    return {"worker": name, "reason": "exit 1"}
 
 
 def test_an_event_is_a_line_that_opens_with_name_and_time(path: Path) -> None:
     with open_log(str(path), strict=True, now=lambda: 1_767_323_045_000_006_789) as log:
-        assert log.emit("upstream.returned", **upstream("a"))
+        assert log.emit("worker.failed", **failed("a"))
     raw = path.read_bytes()
-    assert raw.startswith(b'{"event":"upstream.returned","ts":"2026-01-02T03:04:05.000006Z","process":')
+    assert raw.startswith(b'{"event":"worker.failed","ts":"2026-01-02T03:04:05.000006Z","process":')
     assert raw.endswith(b"}\n")
 
 
@@ -71,19 +71,19 @@ def test_a_strict_log_refuses_what_the_catalogue_does_not_have(path: Path) -> No
         with pytest.raises(KeyError):
             log.emit("made.up")
         with pytest.raises(ValidationError):
-            log.emit("upstream.returned", upstream="a", away_s="long")
+            log.emit("worker.failed", worker="a", reason=1)
 
 
 def test_bound_fields_are_in_every_event(path: Path) -> None:
     with open_log(str(path)) as log:
-        log.bind(upstream="b").emit("upstream.returned", away_s=1.0)
-    assert lines(path)[0]["upstream"] == "b"
+        log.bind(worker="b").emit("worker.failed", reason="exit 1")
+    assert lines(path)[0]["worker"] == "b"
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_string_breaks_out_of_its_line(path: Path, text: str) -> None:
     with open_log(str(path)) as log:
-        assert log.emit("upstream.returned", **upstream(text))
+        assert log.emit("worker.failed", **failed(text))
         assert log.dropped == 0
     raw = path.read_bytes()
     assert raw.count(b"\n") == 1
@@ -124,16 +124,16 @@ def endless() -> list[Any]:
 @pytest.mark.parametrize("value", [object(), {1, 2}, endless()], ids=["object", "set", "endless"])
 def test_what_is_not_json_is_dropped_and_counted(path: Path, value: object, capfd: pytest.CaptureFixture[str]) -> None:
     with open_log(str(path)) as log:
-        assert log.emit("upstream.returned", upstream=value) is False
+        assert log.emit("worker.failed", upstream=value) is False
         assert log.dropped == 1
-        assert log.emit("upstream.returned", **upstream("a"))
+        assert log.emit("worker.failed", **failed("a"))
     assert [line["seq"] for line in lines(path)] == [2]
     assert capfd.readouterr().err.count("events are being lost") == 1
 
 
 def test_a_full_disk_is_counted_and_said_once(capfd: pytest.CaptureFixture[str]) -> None:
     with open_log("/dev/full") as log:
-        assert [log.emit("upstream.returned", **upstream("secret-text")) for _ in range(3)] == [False] * 3
+        assert [log.emit("worker.failed", **failed("secret-text")) for _ in range(3)] == [False] * 3
         assert log.dropped == 3
     err = capfd.readouterr().err
     assert err.count("\n") == 1
@@ -156,9 +156,9 @@ def test_after_half_a_line_the_next_one_stands_alone(path: Path, monkeypatch: py
 
     with open_log(str(path)) as log:
         monkeypatch.setattr("os.write", disk)
-        assert log.emit("upstream.returned", **upstream("a")) is False
+        assert log.emit("worker.failed", **failed("a")) is False
         room.clear()
-        assert log.emit("upstream.returned", **upstream("b"))
+        assert log.emit("worker.failed", **failed("b"))
     torn, whole = path.read_bytes().splitlines()
     assert torn == b'{"event":"'
     assert orjson.loads(whole)["upstream"] == "b"
@@ -168,10 +168,10 @@ def test_after_half_a_line_the_next_one_stands_alone(path: Path, monkeypatch: py
 def test_a_rotated_file_is_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch, move: Any) -> None:
     monkeypatch.setattr("gateway.observe.sink._LOOK_S", 0)
     with open_log(str(path)) as log:
-        log.emit("upstream.returned", **upstream("a"))
+        log.emit("worker.failed", **failed("a"))
         move(path)
-        log.emit("upstream.returned", **upstream("b"))
-        log.emit("upstream.returned", **upstream("c"))
+        log.emit("worker.failed", **failed("b"))
+        log.emit("worker.failed", **failed("c"))
     assert [line["upstream"] for line in lines(path)] == ["b", "c"]
 
 
@@ -205,14 +205,14 @@ def test_a_sleeping_reader_costs_its_patience_once() -> None:
 
 def test_standard_output_is_a_log_too(capfd: pytest.CaptureFixture[str]) -> None:
     with open_log("-") as log:
-        log.emit("upstream.returned", **upstream("a"))
+        log.emit("worker.failed", **failed("a"))
     assert orjson.loads(capfd.readouterr().out)["upstream"] == "a"
 
 
 def test_threads_and_logs_that_share_a_file_do_not_mix_lines(path: Path) -> None:
     def work(log: Log, name: str) -> None:
         for _ in range(200):
-            log.emit("upstream.returned", **upstream(name * 3000))
+            log.emit("worker.failed", **failed(name * 3000))
 
     with open_log(str(path)) as one, open_log(str(path)) as two:
         threads = [threading.Thread(target=work, args=(log, name)) for log in (one, two) for name in "ab"]
@@ -228,7 +228,7 @@ def test_an_acknowledged_event_survives_kill_9(path: Path) -> None:
         "import sys\nfrom gateway.observe.log import open_log\n"
         "with open_log(sys.argv[1]) as log:\n"
         "    for n in range(10**9):\n"
-        "        log.emit('upstream.returned', upstream=str(n), away_s=1.0) and print(n, flush=True)\n"
+        "        log.emit('worker.failed', upstream=str(n), away_s=1.0) and print(n, flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

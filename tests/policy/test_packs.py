@@ -81,7 +81,7 @@ FOUND: dict[str, list[str]] = {
     "shell_injection.substituted": ["$(curl e.example)", "`whoami`", "$( cat /etc/passwd )"],
     "shell_injection.removed": ["rm -rf /", "rm -f -r ~", "rm --recursive /var", "rm -Rf *", "rm -r --force $HOME"],
     "shell_injection.reverse": ["/dev/tcp/10.0.0.1/4444", "nc -v -e /bin/sh", "bash -i >& x"],
-    "shell_injection.chained": ["; cat /etc/passwd", "&& head -n 1 /root/.ssh/id_rsa", "| less /proc/self/environ"],
+    "shell_injection.chained": ["; cat /etc/passwd", "&& head -n 1 /etc/shadow", "| less /proc/self/environ"],
     "shell_injection.forked": [":(){ :|:& };:"],
     "shell_injection.spaced": ["${IFS}", "$IFS"],
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import traceback
 from collections.abc import AsyncIterator
@@ -27,11 +25,9 @@ from support.workers import started
 
 from gateway.config.schema import LiteLLMSpec, Timeouts
 from gateway.errors import (
-    NotSupported,
     TidegateError,
     UpstreamBroken,
     UpstreamTimeout,
-    UpstreamUnavailable,
     UpstreamUnreachable,
 )
 from gateway.upstream import Ask, Reply
@@ -395,49 +391,3 @@ async def test_twenty_at_once_get_their_own_answers(sea: Sea) -> None:
         return str(body["choices"][0]["message"]["content"])
 
     assert await asyncio.gather(*map(one, range(20))) == [f"number {n}" for n in range(20)]
-
-
-# The adapter
-
-
-@pytest.mark.parametrize("endpoint", ["/responses", "/embeddings", "/completions", "/messages"])
-async def test_other_endpoints_are_not_supported(sea: Sea, endpoint: str) -> None:
-    with pytest.raises(NotSupported, match="claude"):
-        async with sea.upstream("claude").send(Ask(endpoint, b"{}", stream=False)):
-            pass
-
-
-async def test_a_worker_that_is_not_there_is_an_upstream_that_is_not_there(tmp_path: Path) -> None:
-    quick = Timeouts(first_byte_s=0.1, idle_s=0.1)
-    async with Client(tmp_path / "none.sock", name="litellm") as client:
-        upstream = LiteLLM(_named("claude", "anthropic/x", "", quick), client)
-        with pytest.raises(UpstreamUnavailable, match="not running"):
-            await whole(upstream)
-
-
-async def test_the_gateways_side_needs_no_litellm() -> None:
-    script = "import sys, gateway.upstream.table; print('litellm' in sys.modules, 'httpx' in sys.modules)"
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["False", "False"]
-
-
-async def test_a_model_of_no_provider_is_refused_before_anything_is_served() -> None:
-    upstreams = [_named("good", "anthropic/claude-sonnet-4-5", ""), _named("odd", "nobody/model-1", "")]
-    script = (
-        "import json, sys; from gateway.errors import ConfigError; from gateway.upstream import engine\n"
-        "try: engine.prepare(json.load(sys.stdin))\n"
-        "except ConfigError as error: print(error)"
-    )
-    command = [sys.executable, "-c", script]
-    done = await asyncio.to_thread(
-        subprocess.run, command, input=json.dumps(spec(upstreams)), capture_output=True, text=True, check=True
-    )
-    assert done.stdout == (
-        "upstreams:1: upstream 'odd': litellm knows no provider for 'nobody/model-1'; write provider/model\n"
-    )
-
-
-async def test_a_configuration_without_litellm_starts_no_worker() -> None:
-    assert spec([]) is None
