@@ -64,7 +64,7 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
                 policy.refuse(place, f"judges answers: a {kind} rail stands under output")
             case "schema" | "tools":
                 _check_schemas(policy, place, rail, folder)
-            case "score" if not scored:
+            case "score" | "topics" if not scored and (kind == "score" or rail.get("deny") or rail.get("allow")):
                 policy.refuse(place, "the gateway has no `scoring`")
 
 

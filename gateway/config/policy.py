@@ -116,8 +116,29 @@ class WebhookSpec(RailSpec):
     unit: Literal["sentence", "answer"] = "sentence"
 
 
+class TopicsSpec(RailSpec):
+    """What a conversation may be about: examples and words by topic. Examples need the gateway's `scoring`."""
+
+    kind: Literal["topics"]
+    action: Literal["flag", "block"] = "block"
+    deny: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    allow: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    keywords: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # denied as well
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.3  # cosine; a higher one catches less and is right more often
+    unit: Literal["sentence", "answer"] = "answer"
+
+
 AnyRail = Annotated[
-    PatternSpec | PiiSpec | GuardrailsSpec | NemoSpec | ScoreSpec | SchemaSpec | ToolsSpec | LeakageSpec | WebhookSpec,
+    PatternSpec
+    | PiiSpec
+    | GuardrailsSpec
+    | NemoSpec
+    | ScoreSpec
+    | SchemaSpec
+    | ToolsSpec
+    | LeakageSpec
+    | WebhookSpec
+    | TopicsSpec,
     Field(discriminator="kind"),
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.policy.rail import Rail, Tools
-from gateway.policy.rails import guardrails_ai, leakage, nemo, pattern, pii, schema, score, tools, webhook
+from gateway.policy.rails import guardrails_ai, leakage, nemo, pattern, pii, schema, score, tools, topics, webhook
 
 RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "guardrails": guardrails_ai.build,
@@ -17,5 +17,6 @@ RAILS: Mapping[str, Callable[[Any, Tools], Rail]] = {
     "schema": schema.build,
     "score": score.build,
     "tools": tools.build,
+    "topics": topics.build,
     "webhook": webhook.build,
 }
