@@ -88,7 +88,7 @@ def test_no_string_breaks_out_of_its_line(path: Path, text: str) -> None:
     raw = path.read_bytes()
     assert raw.count(b"\n") == 1
     assert not re.search(rb"[\x00-\x09\x0b-\x1f]", raw)
-    assert lines(path)[0]["upstream"] == text.encode("utf-8", "replace").decode()
+    assert lines(path)[0]["worker"] == text.encode("utf-8", "replace").decode()
 
 
 JSON = st.recursive(
@@ -161,7 +161,7 @@ def test_after_half_a_line_the_next_one_stands_alone(path: Path, monkeypatch: py
         assert log.emit("worker.failed", **failed("b"))
     torn, whole = path.read_bytes().splitlines()
     assert torn == b'{"event":"'
-    assert orjson.loads(whole)["upstream"] == "b"
+    assert orjson.loads(whole)["worker"] == "b"
 
 
 @pytest.mark.parametrize("move", [Path.unlink, lambda p: p.rename(p.with_suffix(".1"))], ids=["removed", "moved"])
@@ -172,7 +172,7 @@ def test_a_rotated_file_is_made_anew(path: Path, monkeypatch: pytest.MonkeyPatch
         move(path)
         log.emit("worker.failed", **failed("b"))
         log.emit("worker.failed", **failed("c"))
-    assert [line["upstream"] for line in lines(path)] == ["b", "c"]
+    assert [line["worker"] for line in lines(path)] == ["b", "c"]
 
 
 def test_only_the_owner_may_read_the_file(path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_sleeping_reader_costs_its_patience_once() -> None:
 def test_standard_output_is_a_log_too(capfd: pytest.CaptureFixture[str]) -> None:
     with open_log("-") as log:
         log.emit("worker.failed", **failed("a"))
-    assert orjson.loads(capfd.readouterr().out)["upstream"] == "a"
+    assert orjson.loads(capfd.readouterr().out)["worker"] == "a"
 
 
 def test_threads_and_logs_that_share_a_file_do_not_mix_lines(path: Path) -> None:
