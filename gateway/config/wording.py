@@ -125,7 +125,8 @@ def _keys(schema: type[BaseModel], loc: Iterable[str | int]) -> set[str]:
     for step in loc:
         if isinstance(step, int):
             continue
-        models = _tagged(models, step) or [m for model in models for m in _models(_annotation(model, step))]
+        inner = _tagged(models, step) or [m for model in models for m in _models(_annotation(model, step))]
+        models = inner or models  # a name in a mapping, of which all values are alike
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
