@@ -46,7 +46,8 @@ class Watch:
         self._settle()
 
     def _settle(self) -> None:
-        self.busy = [view for view in (self.raw, self.folded, *self.carried) if view.busy]
+        views: list[Scanner | Folded | Carried] = [self.raw, self.folded, *self.carried]
+        self.busy = [view for view in views if view.busy]
         self.held = self._cut(self.raw.at)
 
     def cut(self, limit: int) -> int:
