@@ -108,6 +108,48 @@ def tail(
     raise typer.Exit(show(file, wanted, lines=lines, follow=follow, as_json=as_json))
 
 
+@app.command(epilog="Example: [bold]tidegate replay var/events.jsonl --policy default --against default-next[/]")
+def replay(
+    log: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    against: Annotated[str, typer.Option(help="Name of the policy to try.")],
+    policy: Annotated[
+        str | None, typer.Option(help="Name of the policy to compare it with; left out: what was said at the time.")
+    ] = None,
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")] = Path(
+        "config/gateway.yaml"
+    ),
+    labels: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help='Lines of {"id": …, "label": "bad" or "good"}.'),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON, for other programs.")] = False,
+) -> None:
+    """Judge recorded traffic by another policy: what would have been blocked, let through, or redacted instead.
+
+    LOG is the event log. It must have texts: `events: {capture: full}`, or `redacted`. With labels, in a file or as
+    feedback in the log, recall and the rate of false positives are told as well.
+    """
+    from gateway.cli.loading import loaded, told
+    from gateway.cli.recorded import labels as read
+    from gateway.cli.replaying import replayed
+    from gateway.config.wording import near
+    from gateway.errors import ConfigError, TidegateError
+
+    settings = loaded(config)
+    for name, option in ((policy, "--policy"), (against, "--against")):
+        if name is not None and name not in settings.policies:
+            raise typer.BadParameter(f"no policy named {name!r}{near(name, settings.policies)}", param_hint=option)
+    try:
+        known = read(labels) if labels else {}
+        code = replayed(settings, (policy, against), log, known, json=as_json)
+    except ConfigError as refused:
+        raise told(refused.problems) from None
+    except TidegateError as error:
+        typer.echo(error.message, err=True)
+        code = 1
+    raise typer.Exit(code)
+
+
 @app.command(epilog="Example: [bold]tidegate keys app-1[/]")
 def keys(name: Annotated[str, typer.Argument()]) -> None:
     """Make a client's key. It is shown once; the configuration keeps its SHA-256 only.

@@ -16,7 +16,7 @@ import gateway
 from gateway.cli.commands import app
 
 ROOT = Path(gateway.__file__).parent.parent
-COMMANDS = ["serve", "check", "init", "tail", "keys", "demo", "version"]
+COMMANDS = ["serve", "check", "init", "tail", "replay", "keys", "demo", "version"]
 
 
 def run(*words: str) -> Result:
