@@ -24,6 +24,13 @@ def test_infinities_must_agree() -> None:
     assert_close(TRUTH[2:], TRUTH[2:], TRUTH[2:])
 
 
+def test_what_cancels_is_held_to_the_scale_of_its_parts() -> None:
+    tiny = torch.tensor([1e-3])
+    with pytest.raises(AssertionError, match="is allowed"):
+        assert_close(tiny + 1e-7, tiny, tiny)
+    assert_close(tiny + 1e-7, tiny, tiny, scale=1)
+
+
 def test_shapes_must_agree() -> None:
     with pytest.raises(AssertionError, match="shape"):
         assert_close(TRUTH[:2], TRUTH, TRUTH)
