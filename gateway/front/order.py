@@ -31,7 +31,7 @@ class Order:
 
     def json(self) -> Json:
         """As JSON, with the keys of upstreams in it: for a child process, never for a file or a log."""
-        config = orjson.dumps(self.config.model_dump(), default=_plain).decode()
+        config = orjson.dumps(self.config.model_dump(by_alias=True), default=_plain).decode()
         return {
             "generation": self.generation,
             "config": config,

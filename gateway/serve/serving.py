@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def run(file: Path, environ: Mapping[str, str], options: Options, say: Say) -> i
     with runtime() as folder:
         reading = Reading(file, environ, Listen(options.host, options.port), folder / "policies-1")
         config = reading.read()
+        say = _aside if events_path(config) == "-" else say
         try:
             with listening(config, options, say) as listener, open_log(events_path(config)) as log:
                 return asyncio.run(Serving(reading, config, listener, log, say).run())
@@ -53,6 +55,12 @@ def run(file: Path, environ: Mapping[str, str], options: Options, say: Say) -> i
         except OSError as error:
             say(f"cannot write events to {events_path(config)}: {error.strerror}")
         return 1
+
+
+def _aside(line: str) -> None:
+    """Say it on standard error: standard output is the event log."""
+    with suppress(OSError):
+        sys.stderr.write(f"{line}\n")
 
 
 @dataclass(slots=True, eq=False)

@@ -6,13 +6,16 @@ import asyncio
 import os
 import signal
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 from support.answers import delta, deltas, event, opened, sent, stream
-from support.operated import Operated, Site, alive, family, operated, until
+from support.operated import PATIENCE_S, Operated, Site, alive, family, operated, until
 from support.script import Hang, Script
 from support.scripted import Server
 
@@ -164,6 +167,31 @@ async def test_what_cannot_be_recorded_is_not_begun(site: Site, model: Server) -
     assert answered.status_code == 503
     assert answered.json()["error"]["code"] == "audit_unavailable"
     assert model.seen == []
+
+
+async def test_a_worker_that_dies_is_counted(site: Site) -> None:
+    site.policy(input=[{"pii": {}}])
+    async with operated(site) as gateway:
+        await gateway.ready()
+        (worker,) = [event for event in site.events("worker.started") if event["worker"] == "pii"]
+        killed(worker["pid"])
+        restarted = await site.saw("worker.restarted")
+        assert (restarted["worker"], restarted["reason"]) == ("pii", "SIGKILL")
+        assert 'tidegate_worker_restarts_total{worker="pii"} 1.0' in await scraped(gateway)
+
+
+async def test_events_on_standard_output_are_alone_there(site: Site, model: Server) -> None:
+    site.configure(model.base_url, events={"path": "-"})
+    command = [sys.executable, "-m", "gateway", "serve", "--config", str(site.file)]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        while b"ready at" not in await process.stderr.readline():
+            pass
+        process.terminate()
+        out, _ = await process.communicate()
+    assert [orjson.loads(line)["event"] for line in out.splitlines()][-1] == "server.stopped"
 
 
 class TestManyProcesses:

@@ -1,0 +1,36 @@
+"""A fault of ours is a 500 for the client, a record, and for the operator a line that says where, with no text in it."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+from support.answers import completion
+from support.paths import JSON, Canned, Heard, call, pipeline
+from support.rails import policy
+
+from gateway.observe.stderr import quiet
+from gateway.wire import chat
+
+
+async def test_a_fault_of_ours_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> list[object]:
+        raise RuntimeError("my secret text")
+
+    monkeypatch.setattr(chat, "prompts", fail)
+    told, root = io.StringIO(), logging.getLogger()
+    before, level = root.handlers[:], root.level
+    quiet(told)
+    try:
+        heard = Heard()
+        line = pipeline(policy(), [Canned([str(completion("x")).encode()], (JSON,))], heard)
+        await line.run(call({"model": "m", "messages": [{"role": "user", "content": "my secret text"}]}), heard)
+    finally:
+        root.handlers[:], root.level = before, level
+    assert heard.status == 500
+    assert heard.record.error == "RuntimeError"
+    said = told.getvalue()
+    assert said.startswith("ERROR tidegate: an exchange failed (RuntimeError at ")
+    assert "pipeline/__init__.py" in said
+    assert "secret" not in said
