@@ -1,4 +1,4 @@
-"""A fault of ours is a 500 for the client, a record, and for the operator a line that says where, with no text in it."""
+"""A fault of ours is a 500 for the client, a record, and for the operator a line that says where, without any text."""
 
 from __future__ import annotations
 
