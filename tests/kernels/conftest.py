@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
+
+torch.set_num_threads(1)  # the tests' sizes gain nothing by more, and lose much where others use the machine
 
 
 @pytest.fixture(scope="session")

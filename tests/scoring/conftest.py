@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
@@ -14,6 +15,8 @@ from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Scorer
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import ops
+
+torch.set_num_threads(1)  # the tests' sizes gain nothing by more, and lose much where others use the machine
 
 
 @pytest.fixture(scope="session")
