@@ -183,9 +183,14 @@ async def test_a_block_in_the_middle_ends_every_open_choice_with_the_error_and_d
 
 async def test_a_choice_whose_end_was_held_back_is_still_open() -> None:
     held = policy(outward=[bound(Words("s", ("bad",), unit=Unit.SENTENCE))])
-    heard = await streamed(held, [event(delta("One. ")), event(delta("Two bad")), event(STOP), DONE])
-    assert orjson.loads(events(heard)[-2])["choices"][0]["finish_reason"] == "content_filter"
-    assert heard.texts() == {(0, "content"): "One. "}
+    parts = [delta("One. "), delta("Next "), delta("Two. "), delta(finish="stop"), delta("bad. So")]
+    for part, index in zip(parts, (0, 0, 1, 1, 0), strict=True):
+        part["choices"][0]["index"] = index
+    heard = await streamed(held, [*map(event, parts), DONE])
+    assert [(c["index"], c["finish_reason"]) for c in orjson.loads(events(heard)[-2])["choices"]] == [
+        (0, "content_filter"),
+        (1, "content_filter"),
+    ]
 
 
 async def test_a_rail_that_fails_in_the_middle_ends_the_stream_as_unavailable() -> None:

@@ -170,7 +170,7 @@ class Channel:
                 break
             if left >= start:
                 out += self.slice(at, left), new
-            at = max(at, min(right, end))
+            at = max(at, right)
         return "".join((*out, self.slice(at, end)))
 
     # Delivering

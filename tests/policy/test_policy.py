@@ -151,6 +151,19 @@ async def test_a_rail_that_blocks_when_asked_again_blocks() -> None:
     assert verdict.action is Action.BLOCK
 
 
+async def test_what_is_blocked_is_not_judged_again() -> None:
+    editors = [Words(name, ("bad",), Action.REDACT, Unit.SENTENCE) for name in ("one", "two")]
+
+    async def last(_: Subject) -> list[Verdict]:
+        while not all(rail.seen for rail in editors):  # noqa: ASYNC110  rails tell nobody
+            await asyncio.sleep(0)
+        return [BLOCK]
+
+    (verdict,), _ = await judged(*map(bound, editors), bound(doing("b", last)))
+    assert verdict.action is Action.BLOCK
+    assert [rail.seen for rail in editors] == [["a bad word"], ["a bad word"]]
+
+
 async def test_patterns_take_out_what_either_finds() -> None:
     one, two = Words("one", ("bad w",), Action.REDACT, new="[1]"), Words("two", ("a bad",), Action.REDACT, new="[2]")
     for bounds in ((one, two), (two, one)):

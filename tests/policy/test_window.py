@@ -12,17 +12,20 @@ import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.answers import DONE, delta, event
+from support.answers import DONE, completion, delta, event
 from support.paths import ASK, Canned, Heard, run, stream_of, streamed, unstreamed, walked
 from support.rails import Words, bound, policy
 
 from gateway.policy import channel
-from gateway.policy.policy import Bound, Policy
+from gateway.policy.docket import Docket
+from gateway.policy.policy import Bench, Bound, Policy
 from gateway.policy.rail import Subject, Unit
 from gateway.policy.vault import Vault
 from gateway.policy.verdict import Action, Edit, Verdict
+from gateway.policy.window import Window
+from gateway.wire import chat
 
-WORDS = ("bad", "abab", "aa", "b. B", "é?", "\n\n")
+WORDS = ("bad", "ab", "abab", "aa", "b. B", "é?", "\n\n")
 SCRAPS = ("b", "a", "d", "bad", "abab", "aa", " ", ". ", "B", "é", "?", "\n", "。", "word ", "Mr. ", "\U0001f600", '"')
 PLACES = ("content", "reasoning_content", "refusal", "arguments0", "arguments1")
 
@@ -211,15 +214,54 @@ async def test_rails_of_a_wider_unit_see_what_narrower_ones_left() -> None:
     assert answers.seen == ["A [S]. Two [gone]. Three."]
 
 
-async def test_what_a_wider_rail_rewrites_does_not_bring_back_what_a_narrower_one_took() -> None:
-    """The narrower rail's match reaches over the end of the sentence that the wider one rewrites."""
-    sentences = Words("s", ("Keep",), Action.REDACT, Unit.SENTENCE, "Kept")
-    outward = [bound(sentences), bound(Words("m", ("it. Now",), Action.REDACT))]
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("Keep", "it"), "Kept [-] go. Kept on."),
+        (("go",), "Keep [-] Kept. Keep on."),
+        (("Now",), "Keep [-] go. Keep on."),
+    ],
+)
+async def test_what_a_wider_rail_rewrites_does_not_bring_back_what_a_narrower_one_took(
+    words: tuple[str, ...], expected: str
+) -> None:
+    """The narrower rail's match reaches over the end of a sentence; the wider one rewrites before it, or behind it."""
+    sentences = Words("s", words, Action.REDACT, Unit.SENTENCE, "Kept")
+    outward = [bound(sentences), bound(Words("m", ("it. Now",), Action.REDACT, new="[-]"))]
     whole = {(0, "content"): "Keep it. Now go. Keep on."}
-    expected = {(0, "content"): "Kept [gone] go. Kept on."}
-    assert read(await unstreamed(policy(outward=outward), answer_of(whole)), whole) == expected
-    pieces = [Piece(0, "content", char) for char in whole[0, "content"]]
-    assert told(await streamed(policy(outward=outward), [streamed_bytes(pieces)])) == expected
+    assert read(await unstreamed(policy(outward=outward), answer_of(whole)), whole) == {(0, "content"): expected}
+    pieces = [event(_chunk(Piece(0, "content", char))) for char in whole[0, "content"]]
+    stream = [*pieces, event(delta(finish="stop"))]
+    assert told(await streamed(policy(outward=outward), stream)) == {(0, "content"): expected}
+
+
+async def test_where_a_pattern_blocks_no_wider_rail_is_asked() -> None:
+    wider = [Words(unit.value, ("x",), unit=unit) for unit in (Unit.SENTENCE, Unit.ANSWER)]
+    rules = policy(outward=[*map(bound, wider), bound(Words("p", ("bad",)))])
+    for heard in (
+        await streamed(rules, [event(delta("It is bad. Yes"))]),
+        await unstreamed(rules, completion("So bad.")),
+    ):
+        assert heard.record.outcome == "blocked"
+    assert [rail.seen for rail in wider] == [[], []]
+
+
+async def test_rails_that_only_watch_see_unknown_fields_too() -> None:
+    rail = Words("s", ("bad",), unit=Unit.SENTENCE)
+    noted = [event({**delta("Hello. "), "note": f"so bad {n}"}) for n in range(200)]
+    heard = await streamed(policy(outward=[bound(rail, enforced=False)]), [*noted, event(delta(finish="stop")), DONE])
+    assert heard.raw == b"".join([*noted, event(delta(finish="stop")), DONE])
+    assert heard.record.judgements[0].count == 200
+
+
+async def test_no_more_is_remembered_than_what_may_come_again() -> None:
+    window = Window(Bench([bound(Words("p", ("bad",)))], "output", Docket()), Vault())
+    for n in range(1000):
+        span = window.feed(None, chat.Delta(None, ("note",), f"note {n}", "field"))
+        assert (await window.judge()).action is Action.ALLOW
+        assert span.clear
+    assert len(window.known) <= 64
+    assert window.alone == []
 
 
 @dataclass(slots=True)

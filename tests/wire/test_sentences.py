@@ -1,10 +1,11 @@
+import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.wire.sentences import LONGEST, complete, sentences
+from gateway.wire.sentences import LONGEST, complete, may_end, sentences
 
 # Text in which something is decided at almost every character.
 tangled = st.text(alphabet=st.sampled_from(list("aB1.!?…。」\"')(\n  \tDr")), max_size=60)
@@ -87,3 +88,24 @@ def test_unfinished_text_is_not_complete() -> None:
 @pytest.mark.parametrize("text", ["." * 200_000, "!)" * 100_000, "? " * 100_000, " \n" * 100_000, "a." * 100_000])
 def test_hostile_text_takes_linear_time(text: str) -> None:
     assert sentences(text)[-1][1] == len(text)  # minutes, were it quadratic
+
+
+@given(prose, st.data())
+def test_where_no_sentence_may_have_ended_none_has(text: str, data: st.DataObject) -> None:
+    """A longer run of punctuation than any text has may be noticed late; where it ends is the same."""
+    assume(not re.search(r"[^\w]{30}", text))
+    at = start = 0
+    stale = False
+    while at < len(text):
+        size = data.draw(st.integers(1, 6))
+        stale = may_end(text[:at], start, text[at : at + size]) or stale
+        at += size
+        found = start + complete(text[start:at])
+        assert stale or found == start
+        start, stale = found, False
+
+
+def test_a_megabyte_without_white_space_is_not_looked_through_again() -> None:
+    blob = "QUJD" * 250_000
+    assert not any(may_end(f"It is {blob}", 0, piece) for piece in ("QUJD", "a", "9=="))
+    assert may_end(f"It is {blob}", 0, " ")
