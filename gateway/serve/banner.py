@@ -11,7 +11,7 @@ def banner(config: Config, host: str, port: int) -> str:
     model = config.gateway.routes[0].model
     auth = " -H 'authorization: Bearer <key>'" if config.gateway.keys else ""
     message = '{"role": "user", "content": "Which city is the capital of France?"}'
-    body = f'{{"model": "{model}", "messages": [{message}]}}'
+    body = f'{{"model": "{model}", "temperature": 0, "messages": [{message}]}}'
     return (
         f"\nTidegate is ready at {url}\n\n"
         f"  curl {url}/chat/completions -H 'content-type: application/json'{auth} \\\n    -d '{body}'\n\n"

@@ -59,6 +59,7 @@ class Reloads:
     say: Say
     standing: dict[int, Standing]
     _coming: Sequence[Member] = ()
+    _read: frozenset[Path] = frozenset()  # the copy that is being read
     _copies: count[int] = field(default_factory=lambda: count(2))
     _tidying: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -73,7 +74,8 @@ class Reloads:
     async def reload(self, *, asked: bool) -> None:
         """Read, check, start, swap. What is wrong is told and recorded, and nothing changes; never raises for it."""
         assert self.reading.to is not None  # noqa: S101 - a gateway runs on copies
-        reading = replace(self.reading, to=self.reading.to.parent / f"policies-{next(self._copies)}")
+        copy = self.reading.to.parent / f"policies-{next(self._copies)}"
+        reading, self._read = replace(self.reading, to=copy), frozenset({copy})
         try:
             config = await asyncio.to_thread(reading.read)
             if not self._differs(config):
@@ -85,7 +87,7 @@ class Reloads:
         except TidegateError as error:
             self._refused(_problems(error, reading))
         finally:
-            self._coming = ()
+            self._coming, self._read = (), frozenset()
             await self.tidy()
 
     def release(self) -> None:
@@ -98,14 +100,14 @@ class Reloads:
         """Let go of what no exchange can need any more: workers, models, copies of policies."""
         held = self.fronts.held
         for generation in [*self.standing]:
-            if generation not in held:
+            if generation not in held and generation <= self.generation:
                 del self.standing[generation]
         members = [member for one in self.standing.values() for member in one.members]
         await self.crew.keep([*members, *self._coming])
         used = {one.config.folder for one in self.standing.values()}
         used |= {member.need.folder for member in members if isinstance(member.need, Worker)}
         if not self._coming:
-            await asyncio.to_thread(_remove, self.reading, used)
+            await asyncio.to_thread(_remove, self.reading, used | self._read)
 
     async def close(self) -> None:
         await asyncio.gather(*self._tidying)

@@ -9,6 +9,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import islice
 
 from matrix.adapter import NO_ROLE, Adapter, Channel, Line, Shape
 from matrix.adapters import ADAPTERS
@@ -83,8 +84,11 @@ class Cell:
 
     @property
     def covered(self) -> bool:
-        place = self.shape if self.side == "in" else self.channel
-        return self.kind.covered and place.covered and not self.exception
+        return self.kind.covered and self.place_covered and not self.exception
+
+    @property
+    def place_covered(self) -> bool:
+        return (self.shape if self.side == "in" else self.channel).covered
 
     @property
     def exception(self) -> str:
@@ -258,22 +262,30 @@ def cells(total: int = 0, seed: int = 7) -> list[Cell]:
     The same each time.
     """
     found: dict[str, Cell] = {}
-    sides = [(side, name) for name, a in ADAPTERS.items() for side in ("in", "out") if side == "in" or a.channels]
-    for side, name in sides:
+    for side, name in _sides():
         fits = _fits(side, ADAPTERS[name])
         for row in pairwise(_axes(side, ADAPTERS[name], covered=True), fits, seed):
             cell = _cell(side, name, row)
             found[cell.ident] = cell
-    more = _drawn(sides, seed)
+    more = _drawn(seed)
     while len(found) < total:
         cell = next(more)
         found[cell.ident] = cell
     return list(found.values())
 
 
-def _drawn(sides: Sequence[tuple[str, str]], seed: int) -> Iterator[Cell]:
+def any_cells(total: int, seed: float) -> list[Cell]:
+    """Drawn ones, covered or not."""
+    return list(islice(_drawn(seed), total))
+
+
+def _sides() -> list[tuple[str, str]]:
+    return [(side, name) for name, a in ADAPTERS.items() for side in ("in", "out") if side == "in" or a.channels]
+
+
+def _drawn(seed: float) -> Iterator[Cell]:
     rng = random.Random(seed)
     while True:
-        for side, name in sides:
+        for side, name in _sides():
             adapter = ADAPTERS[name]
             yield _cell(side, name, drawn(_axes(side, adapter), _fits(side, adapter), rng))

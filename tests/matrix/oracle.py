@@ -60,7 +60,7 @@ async def _asked(house: House, cell: Cell) -> Finding | None:
             return Finding(cell, "leak", "the upstream was asked")
         return None if _blocked(heard) else Finding(cell, "outcome", f"{heard.status} instead of a block")
     for ask in asks:
-        if found := _telling(cell, texts(orjson.loads(ask.body))):
+        if found := telling(cell, texts(orjson.loads(ask.body))):
             return Finding(cell, "leak", f"the upstream was sent {found!r}")
     if not asks and not _blocked(heard):
         return Finding(cell, "outcome", f"{heard.status} instead of a redaction")
@@ -88,7 +88,7 @@ async def _answered(house: House, cell: Cell) -> Finding | None:
     if not house.upstream.asks:
         return Finding(cell, "outcome", "the upstream was not asked")
     said = list(assembled(heard.raw, stream=cell.stream))
-    if found := _telling(cell, [*said, *lines(heard), *(f"{k!r} {v!r}" for k, v in heard.headers)]):
+    if found := telling(cell, [*said, *lines(heard), *(f"{k!r} {v!r}" for k, v in heard.headers)]):
         return Finding(cell, "leak", f"the client got {found!r}")
     if cell.policy == "block":
         early = max((shared(text, cell.text) for text in said), default=0)
@@ -204,14 +204,15 @@ def lines(heard: Heard) -> list[str]:
     return [value.decode("utf-8", "replace") for value in found.values()]
 
 
-def _telling(cell: Cell, said: Iterable[str]) -> str:
-    """The first piece of the canary that is in what was `said`, once its disguise is taken off."""
-    wanted = {CANARY[at : at + TELLING] for at in range(len(CANARY) - TELLING + 1)}
+def telling(cell: Cell, said: Iterable[str], secret: str = CANARY) -> str:
+    """The first piece of `secret` that is in what was `said`, once the cell's disguise is taken off."""
+    secret = secret.upper() if cell.kind.folds_case else secret
+    wanted = [secret[at : at + TELLING] for at in range(len(secret) - TELLING + 1)]
     for text in said:
         read = text + "\n" + cell.kind.read(text)
         if "\\" in text:
             read += "\n" + cell.kind.read(_unescaped(text))
-        found = next((piece for piece in wanted if piece in read or piece in read.upper()), "")
+        found = next((piece for piece in wanted if piece in read), "")
         if found:
             return found
     return ""

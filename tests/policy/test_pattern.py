@@ -187,6 +187,7 @@ def test_a_rule_for_what_does_not_show_finds_it_and_nothing_else() -> None:
 
 # A text that streams
 
+# By number: a rail that is shown in full, as a failing example would be, fills the screen.
 RAILS = [
     rail(r"\bsk-[a-z]{3,6}"),
     rail("secret", r"\d{3}"),
@@ -230,12 +231,13 @@ texts = st.builds(
 
 
 @settings(max_examples=2500, deadline=None)
-@given(st.sampled_from(RAILS), texts, st.lists(st.integers(0, 500), max_size=8))
-@example(RAILS[0], "c2stYWJjZA==", [1, 2, 3, 4, 5, 6])
-@example(RAILS[3], "word/YWJjK2FiYythYmMr", [5])
-@example(RAILS[1], "!é%73ecr%65%74.", [3, 6, 9, 12])
-@example(RAILS[1], "s%65cr\u200bet 73656372657420", [2, 3, 9])
-def test_a_streamed_text_is_judged_and_redacted_like_the_whole(judge: PatternRail, text: str, cuts: list[int]) -> None:
+@given(st.sampled_from(range(len(RAILS))), texts, st.lists(st.integers(0, 500), max_size=8))
+@example(0, "c2stYWJjZA==", [1, 2, 3, 4, 5, 6])
+@example(3, "word/YWJjK2FiYythYmMr", [5])
+@example(1, "!é%73ecr%65%74.", [3, 6, 9, 12])
+@example(1, "s%65cr\u200bet 73656372657420", [2, 3, 9])
+def test_a_streamed_text_is_judged_and_redacted_like_the_whole(which: int, text: str, cuts: list[int]) -> None:
+    judge = RAILS[which]
     whole = judge.judged(text)
     for parts in (pieces(text, cuts), list(text)):
         stream = Stream(judge, parts)
@@ -246,10 +248,9 @@ def test_a_streamed_text_is_judged_and_redacted_like_the_whole(judge: PatternRai
 
 
 @settings(max_examples=2000, deadline=None)
-@given(st.sampled_from(RAILS), texts, st.lists(st.integers(0, 500), max_size=8))
-def test_what_is_held_never_moves_back_and_depends_on_the_text_alone(
-    judge: PatternRail, text: str, cuts: list[int]
-) -> None:
+@given(st.sampled_from(range(len(RAILS))), texts, st.lists(st.integers(0, 500), max_size=8))
+def test_what_is_held_never_moves_back_and_depends_on_the_text_alone(which: int, text: str, cuts: list[int]) -> None:
+    judge = RAILS[which]
     parts = pieces(text, cuts)
     watch = judge.scanner()
     held = [watch.feed(part) for part in parts]
@@ -258,8 +259,9 @@ def test_what_is_held_never_moves_back_and_depends_on_the_text_alone(
 
 
 @settings(max_examples=1000, deadline=None)
-@given(st.sampled_from(RAILS), texts)
-def test_nothing_of_a_match_is_delivered_before_its_verdict(judge: PatternRail, text: str) -> None:
+@given(st.sampled_from(range(len(RAILS))), texts)
+def test_nothing_of_a_match_is_delivered_before_its_verdict(which: int, text: str) -> None:
+    judge = RAILS[which]
     matches = [(e.start, e.end) for e in judge.judged(text).edits]
     for upto in Stream(judge, list(text)).places:
         assert not any(start < upto < end for start, end in matches)

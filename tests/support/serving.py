@@ -39,22 +39,24 @@ def serving(config: Path, events: Path) -> Iterator[Serving]:
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(config), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ})
     said: list[str] = []
-    impatient = threading.Timer(READY_S, process.kill)
-    impatient.start()
     try:
         yield Serving(_url(process, said), events)
     finally:
-        impatient.cancel()
         _stop(process, said)
 
 
 def _url(process: subprocess.Popen[str], said: list[str]) -> str:
     """Where it answers, once it says so."""
     assert process.stdout is not None
-    for line in process.stdout:
-        said.append(line)
-        if found := _READY.search(line):
-            return found[1]
+    impatient = threading.Timer(READY_S, process.kill)
+    impatient.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if found := _READY.search(line):
+                return found[1]
+    finally:
+        impatient.cancel()
     raise AssertionError(f"the gateway did not start: {''.join(said)}")
 
 

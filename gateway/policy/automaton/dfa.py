@@ -23,7 +23,7 @@ Hits = tuple[tuple[int, int], ...]  # (thread, rule)
 NONE: Rules = frozenset()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class State:
     """What may still become of one thread; two threads in the same state have the same future.
 
@@ -46,7 +46,7 @@ class Step:
     done: Rules
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Config:
     """Threads, earliest first: the `old` ones, then young ones; `ages` says how many characters ago these began.
 
@@ -78,7 +78,7 @@ class Move:
     plain: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Dfa:
     nfa: Nfa
     states: dict[tuple[tuple[int, ...], Kind], State] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class Reach:
     matched: frozenset[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Alphabet:
     """Characters no rule tells apart are one letter. Letters are small numbers; `kind[letter]` is its `Kind`."""
 
@@ -97,7 +97,7 @@ def _kind(signature: frozenset[int]) -> Kind:
     return Kind.NEWLINE if 1 in signature else Kind.OTHER
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Nfa:
     """States are numbers. A state reads one character (`reads`), looks around (`looks`), ends a rule, or only leads on.
 

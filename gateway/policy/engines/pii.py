@@ -13,7 +13,7 @@ import re
 import sys
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,8 +83,8 @@ def prepare(spec: Json) -> dict[str, Kind]:
     """What finds each of `{"entities": [...]}`; names are those of `ENTITIES`."""
     os.environ["REGEX_TIMEOUT_SECONDS"] = "3600"  # Presidio skips a pattern that times out; we would rather be killed
     _quieten()
-    _without_models()
-    return {entity: _kind(entity) for entity in sorted(set(spec["entities"]) & set(ENTITIES))}
+    with _without_models():
+        return {entity: _kind(entity) for entity in sorted(set(spec["entities"]) & set(ENTITIES))}
 
 
 @asynccontextmanager
@@ -212,10 +212,16 @@ def _presidio(entity: str) -> Any:
     raise LookupError(f"no recogniser for {entity}")
 
 
-def _without_models() -> None:
+@contextmanager
+def _without_models() -> Iterator[None]:
     """Presidio imports torch and its friends where they are installed, for engines that are not used here."""
-    for name in ("torch", "transformers", "stanza", "gliner"):
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type] # None is how the import system says "not there"
+    absent = {"torch", "transformers", "stanza", "gliner"} - set(sys.modules)
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type] # None is how the import system says "not there"
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def _quieten() -> None:

@@ -11,7 +11,7 @@ LEADS = 0xC2  # from this byte on a byte begins a character of several
 REMEMBERED = 10_000  # answers of each kind
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Ahead:
     """`dfa` follows folded texts."""
 
