@@ -29,6 +29,7 @@ from gateway.scoring.sampler import Sampler
 from gateway.upstream.pool import open_pool
 from gateway.upstream.post import Post
 from gateway.upstream.table import open_upstreams
+from gateway.wire.codec import COMPLETIONS, EMBEDDINGS, MODERATIONS
 from gateway.worker.client import Client
 
 FAREWELL_S = 2.0
@@ -98,6 +99,9 @@ def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[s
     starlette = Starlette(
         routes=[
             Route("/v1/chat/completions", endpoints.Completions(pipeline, gateway.keys, max_body)),
+            Route("/v1/completions", endpoints.Completions(pipeline, gateway.keys, max_body, codec=COMPLETIONS)),
+            Route("/v1/embeddings", endpoints.Completions(pipeline, gateway.keys, max_body, codec=EMBEDDINGS)),
+            Route("/v1/moderations", endpoints.Completions(pipeline, gateway.keys, max_body, codec=MODERATIONS)),
             Route("/v1/messages", endpoints.Completions(pipeline, gateway.keys, max_body, translated.MESSAGES)),
             Route("/v1/responses", endpoints.Completions(pipeline, gateway.keys, max_body, translated.RESPONSES)),
             Route("/v1/models", endpoints.Models(models, gateway.keys)),

@@ -8,11 +8,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from gateway.config.schema import AnyUpstream, RouteSpec
-from gateway.errors import ModelNotFound, UpstreamError, UpstreamUnavailable
+from gateway.errors import ModelNotFound, NotSupported, UpstreamError, UpstreamUnavailable
 from gateway.upstream import Ask, Reply, Upstream
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses after which another upstream may do better. 529 is Anthropic's "overloaded"."""
+
+ENDPOINTS: Mapping[str, frozenset[str]] = {
+    "openai": frozenset({"/chat/completions", "/completions", "/embeddings"}),
+    "embedded": frozenset({"/chat/completions", "/completions"}),
+    "litellm": frozenset({"/chat/completions"}),
+}
+"""What upstreams of a kind can be asked; a server of OpenAI's API says itself what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,14 @@ class Routes:
             hint = f" Did you mean '{near[0]}'?" if near else " GET /v1/models lists them."
             raise ModelNotFound(f"There is no such model here.{hint}", param="model")
         return route
+
+
+def able(route: Route, endpoint: str) -> tuple[Target, ...]:
+    """The targets of `route` that answer `endpoint`. Raises `NotSupported` where none does."""
+    found = tuple([target for target in route.targets if endpoint in ENDPOINTS[target.spec.kind]])
+    if not found:
+        raise NotSupported(f"No upstream of this model answers /v1{endpoint}.", param="model")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

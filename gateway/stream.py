@@ -21,10 +21,10 @@ from gateway.policy.policy import enforce
 from gateway.policy.window import Span, Window
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope, sse
+from gateway.wire.codec import CHAT, Codec
 from gateway.wire.passage import Path
 from gateway.wire.usage import Counts
 
-_FIRST: chat.Key = (0, ("content",))
 _OTHER: Path = (-1,)  # where an event's lines stand that are not data; no path in an object begins so
 _DRAIN_S = 0.25
 """How long a finished upstream may take to close its body, so that its connection can be used again."""
@@ -62,6 +62,7 @@ class Tally:
     """What a stream adds up to: tokens as the upstream counts them, when its texts came, how it ended."""
 
     clock: Callable[[], float]
+    codec: Codec = CHAT
     counts: Counts | None = None
     spent: Any = None  # the usage object as the upstream wrote it
     model: str = ""
@@ -96,7 +97,7 @@ class Tally:
         self.last = now
         for text in texts:
             self.characters += len(text.text)
-            if text.key == _FIRST:
+            if text.key == self.codec.first:
                 self.said.append(text.text)
 
     def text(self) -> str:
@@ -184,7 +185,7 @@ class Relay:
             return {}, []
         try:
             chunk = json_body.answer(event.data)
-            return chunk, chat.deltas(chunk)
+            return chunk, self.tally.codec.deltas(chunk)
         except json_body.Unreadable as error:
             raise UpstreamBroken(f"The upstream sent a stream event that cannot be read: {error}.") from None
 
@@ -227,7 +228,7 @@ class Relay:
             return chat.failure(envelope.error(error))
         held = {index for event in self.held for index, reason in chat.choices(event.chunk) if reason}
         open_ = [index for index, ended in self.tally.choices.items() if not ended or index in held]
-        return chat.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
+        return self.tally.codec.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
 
 
 async def drained(chunks: AsyncGenerator[bytes, None]) -> None:

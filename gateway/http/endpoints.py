@@ -21,22 +21,24 @@ from gateway.http.translated import Translator, Wire
 from gateway.pipeline import Pipeline
 from gateway.pipeline.run import Call, Client
 from gateway.wire import envelope
+from gateway.wire.codec import CHAT, Codec
 
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """`POST /v1/chat/completions`, and the endpoints that a `wire` translates to it and back."""
+    """`POST` of whatever the pipeline answers by a `codec`, or what a `wire` translates to that and back."""
 
     pipeline: Pipeline
     keys: Sequence[Key]
     max_body: int
     wire: Wire | None = None
+    codec: Codec = CHAT
 
     @property
     def endpoint(self) -> str:
-        return self.wire.endpoint if self.wire else "/chat/completions"
+        return self.wire.endpoint if self.wire else self.codec.endpoint
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(_ident(), self.endpoint, Timing(self.pipeline.clock()))
@@ -56,7 +58,7 @@ class Completions:
                 return
             raise
         started, trace, context = exchange.timing.started, _trace(scope), _context(scope)
-        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context)
+        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context, self.codec)
         await while_there(self.pipeline.run(call, client), receive)
 
     async def _reject(self, exchange: Exchange, error: TidegateError, client: Client) -> None:

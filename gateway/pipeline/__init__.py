@@ -4,6 +4,7 @@ It reads downwards in the order things happen. What a later step needs is on the
 
     run         the call that began an exchange, how it stands, and whom it is told to
     response    what the client was told so far, and the record
+    moderation  texts judged for whoever asks
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from typing import Any
 from gateway.config.schema import OpenAISpec
 from gateway.errors import PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
+from gateway.pipeline import moderation
 from gateway.pipeline.capture import Capture, Mode
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
 from gateway.policy.policy import Policy, enforce
 from gateway.policy.rail import Subject
 from gateway.policy.verdict import ALLOW, Verdict, applied
-from gateway.routing import Answered, Routes, Target, asked
+from gateway.routing import Answered, Route, Routes, Target, able, asked
 from gateway.stream import Relay, Tally, drained
 from gateway.upstream import Ask, Reply
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope
+from gateway.wire.codec import MODERATIONS
 from gateway.wire.passage import Passage
 
 MAX_ANSWER = 64 * 1024 * 1024
@@ -53,8 +56,9 @@ class Pipeline:
         exchange = Exchange(call.id, call.endpoint, Timing(call.started), call.trace, call.principal.name)
         exchange.received = len(call.raw)
         sent = Response(exchange, client, self.ledger, self.clock)
+        walk = self._moderated if call.codec is MODERATIONS else self._answer
         try:
-            await self._answer(call, exchange, sent)
+            await walk(call, exchange, sent)
         except TidegateError as error:
             await sent.refuse(error)
         except asyncio.CancelledError:
@@ -68,11 +72,14 @@ class Pipeline:
             sent.record()
 
     async def _answer(self, call: Call, exchange: Exchange, sent: Response) -> None:
-        run = sent.run = self._admitted(call, exchange)
+        body = call.codec.read(call.raw)
+        route = self.routes.pick(body["model"])
+        targets = able(route, call.codec.endpoint)
+        run = sent.run = self._admitted(call, exchange, body, route)
         self.ledger.started(exchange)
         raw = await self._inspected(call.raw, run)
         exchange.timing.sent = self.clock()
-        async with asked(run.route.targets, lambda target: _ask(target, raw, run, call), exchange.tried) as answered:
+        async with asked(targets, lambda target: _ask(target, raw, run, call), exchange.tried) as answered:
             self._note_reply(answered, run)
             if _streamed(answered.reply, exchange):
                 await self._stream(answered.reply, run, sent)
@@ -81,28 +88,23 @@ class Pipeline:
 
     # Judging the request
 
-    def _admitted(self, call: Call, exchange: Exchange) -> Run:
-        body = chat.read(call.raw)
-        exchange.stream = body.get("stream") is True
-        route = self.routes.pick(body["model"])
+    def _admitted(self, call: Call, exchange: Exchange, body: dict[str, Any], route: Route) -> Run:
+        codec = call.codec
+        exchange.stream = codec.streams and body.get("stream") is True
         policy = self.policies[call.principal.policy or route.policy]
         exchange.model = exchange.route = route.model
         exchange.policy, exchange.digest = policy.name, policy.digest
-        run = Run(exchange, policy, route, body, Tally(self.clock), capture=Capture(self.capture))
-        run.question = chat.question(body)
-        run.context = chat.context(body, frozenset(policy.spec.context))
-        run.system = chat.context(body, frozenset({"system"}))
+        run = Run(exchange, policy, route, body, Tally(self.clock, codec), capture=Capture(self.capture))
+        run.question = codec.question(body)
+        run.context = codec.context(body, frozenset(policy.spec.context))
+        run.system = codec.context(body, frozenset({"system"}))
         return run
 
     async def _inspected(self, raw: bytes, run: Run) -> bytes:
         """The request's bytes as they may be sent: untouched, or with what the rails rewrote."""
-        passages = chat.prompts(run.body)
-        run.exchange.scannable += sum([len(p.text.encode()) for p in passages])
-        run.characters = sum([len(p.text) for p in passages])
-        for passage in passages:
-            run.vault.reserve(passage.text)
+        subject = _subject(run)
+        passages = subject.passages
         began = self.clock()
-        subject = Subject(passages, run.question, run.context, run.vault)
         verdicts = await run.bench("input").judged(subject)
         run.exchange.timing.input_rails = self.clock() - began
         run.exchange.scanned = run.exchange.scannable
@@ -113,6 +115,19 @@ class Pipeline:
             return raw
         run.body = json_body.rewritten(run.body, texts)
         return json_body.encoded(run.body)
+
+    async def _moderated(self, call: Call, exchange: Exchange, sent: Response) -> None:
+        body = call.codec.read(call.raw)
+        route = moderation.chosen(body, call.principal, self.routes, self.policies)
+        run = sent.run = self._admitted(call, exchange, body, route)
+        self.ledger.started(exchange)
+        subject = _subject(run)
+        began = self.clock()
+        said = await moderation.opinions(run, subject)
+        exchange.timing.input_rails = self.clock() - began
+        exchange.scanned = exchange.scannable
+        run.capture.request(subject.passages, [ALLOW] * len(subject.passages))
+        await sent.own(moderation.answer(run, said, len(subject.passages)))
 
     # Reading the answer
 
@@ -127,7 +142,7 @@ class Pipeline:
         raw = await self._read(reply, run.exchange)
         raw, body = _object(raw, reply.status)
         try:
-            texts = chat.deltas(body)
+            texts = run.codec.deltas(body)
         except json_body.Unreadable as error:
             raise UpstreamBroken(f"The upstream's answer cannot be read: {error}.") from None
         run.tally.note(body, texts)
@@ -174,6 +189,16 @@ class Pipeline:
         await sent.client.end()
 
 
+def _subject(run: Run) -> Subject:
+    """The request's texts, counted; what looks like a placeholder in them will never be one of ours."""
+    passages = run.codec.prompts(run.body)
+    run.exchange.scannable += sum([len(p.text.encode()) for p in passages])
+    run.characters = sum([len(p.text) for p in passages])
+    for passage in passages:
+        run.vault.reserve(passage.text)
+    return Subject(passages, run.question, run.context, run.vault)
+
+
 def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: str | None) -> None:
     joined = ALLOW
     for passage, verdict in zip(passages, verdicts, strict=True):
@@ -194,7 +219,7 @@ def _ask(target: Target, raw: bytes, run: Run, call: Call) -> Ask:
     run.asked_usage = run.exchange.stream and asks_usage and not chat.asks_usage(body)
     if run.asked_usage:
         raw = chat.with_usage(raw, body)
-    return Ask(chat.ENDPOINT, raw, run.exchange.stream, call.headers)
+    return Ask(call.codec.endpoint, raw, run.exchange.stream, call.headers)
 
 
 def _streamed(reply: Reply, exchange: Exchange) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gateway.errors import PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
+from gateway.errors import NotSupported, PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
 from gateway.exchange import Exchange, Outcome
 from gateway.pipeline.run import Answer, Client, Ledger, Run
 from gateway.stream import Relay
@@ -28,10 +28,14 @@ class Response:
     recorded: bool = False
 
     async def whole(self, reply: Reply, raw: bytes) -> None:
-        if reply.status < 400:
+        if reply.status < 400 and self.run and self.run.codec.streams:
             self.exchange.timing.first_token = self.clock()
         headers = {**_passed_on(reply), "content-type": "application/json", **self.headers()}
         await self._respond(reply.status, headers, raw)
+
+    async def own(self, raw: bytes) -> None:
+        """Answer with what nobody but the gateway says."""
+        await self._respond(200, {"content-type": "application/json", **self.headers()}, raw)
 
     async def chunk(self, reply: Reply, chunk: bytes) -> None:
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
@@ -119,7 +123,7 @@ def _outcome(error: TidegateError) -> Outcome:
             return "blocked"
         case PolicyUnavailable():
             return "unavailable"
-        case RequestError():
+        case RequestError() | NotSupported():
             return "rejected"
         case _:
             return "failed"

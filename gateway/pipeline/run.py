@@ -14,6 +14,7 @@ from gateway.policy.vault import Vault
 from gateway.policy.window import Window
 from gateway.routing import Route, Target
 from gateway.stream import Tally
+from gateway.wire.codec import CHAT, Codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Call:
     started: float
     trace: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    codec: Codec = CHAT
 
 
 class Client(Protocol):
@@ -81,6 +83,10 @@ class Run:
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
     capture: Capture = field(default_factory=Capture)
+
+    @property
+    def codec(self) -> Codec:
+        return self.tally.codec
 
     def bench(self, stage: Stage) -> Bench:
         return Bench(self._told(stage), stage, self.docket, self.tally.clock)

@@ -31,6 +31,9 @@ _CHANNELS = {
 Key = tuple[int, Path]
 """Which text of a stream a delta continues: the choice's index and the path inside it."""
 
+FIRST: Key = (0, ("content",))
+"""What the model says in its first choice."""
+
 
 class Delta(NamedTuple):
     """A text in a streamed chunk: where it stands there, what kind it is, and itself.
