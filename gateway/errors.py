@@ -12,9 +12,13 @@
     │   ├── UnsupportedMedia            415
     │   ├── Unprocessable               422
     │   └── TooManyRequests             429
+    │       ├── RequestsLimited              more requests than the key may make
+    │       ├── TokensLimited                more tokens than the key may use
+    │       └── QuotaExceeded                more money than the key may spend
     ├── PolicyBlocked                   400  a policy refused the exchange
     ├── PolicyUnavailable               503  a rail failed and its policy is closed
     ├── AuditUnavailable                503  no record can be written
+    ├── LimitsUnavailable               503  nobody can say whether the key has anything left
     ├── NotSupported                    501  the upstream cannot do what was asked
     ├── UpstreamError                   502  the model's side
     │   ├── UpstreamUnreachable         502  refused, reset before an answer, DNS, TLS
@@ -121,6 +125,19 @@ class TooManyRequests(RequestError):
     code = "rate_limit_exceeded"
 
 
+class RequestsLimited(TooManyRequests):
+    kind = "requests"
+
+
+class TokensLimited(TooManyRequests):
+    kind = "tokens"
+
+
+class QuotaExceeded(TooManyRequests):
+    kind = "insufficient_quota"
+    code = "insufficient_quota"
+
+
 class PolicyBlocked(TidegateError):
     """A policy refused the exchange; `code` is OpenAI's own word for it."""
 
@@ -142,6 +159,13 @@ class AuditUnavailable(TidegateError):
 
     status = 503
     code = "audit_unavailable"
+
+
+class LimitsUnavailable(TidegateError):
+    """What the key may still use cannot be looked up, and the operator wants nothing to pass unaccounted."""
+
+    status = 503
+    code = "limits_unavailable"
 
 
 class NotSupported(TidegateError):

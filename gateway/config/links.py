@@ -23,7 +23,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     value = gateway.value
     known = {document.value["name"] for document in policies if _named(document)}
     upstreams = _unique(gateway, "upstreams", "name")
-    _unique(gateway, "routes", "model")
+    routes = _unique(gateway, "routes", "model")
     _unique(gateway, "keys", "name")
     _unique(gateway, "keys", "sha256")
     for n, route in mappings(value.get("routes")):
@@ -32,6 +32,8 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     for n, key in mappings(value.get("keys")):
         if "policy" in key:
             _check_policy(gateway, ("keys", n), key["policy"], known)
+        _check_routes(gateway, ("keys", n, "routes"), key.get("routes"), routes)
+    _check_store(gateway)
     check_open(gateway)
     _check_models(gateway)
 
@@ -106,6 +108,29 @@ def _check_upstreams(gateway: Document, place: Place, names: Any, known: set[str
             gateway.refuse((*place, n), f"no upstream named {quoted!r}{near(quoted, known) or _are(known)}")
         elif name in names[:n]:
             gateway.refuse((*place, n), "stands twice in this list")
+
+
+def _check_routes(gateway: Document, place: Place, names: Any, known: set[str]) -> None:
+    for n, name in enumerate(names if isinstance(names, tuple) else ()):
+        if isinstance(name, str) and name not in known:
+            quoted = name if (*place, n) not in gateway.hidden else "…"
+            gateway.refuse((*place, n), f"no route named {quoted!r}{near(quoted, known) or _are(known)}")
+
+
+def _check_store(gateway: Document) -> None:
+    """A Redis has an address, memory has none. The address may hold a password, so it is never shown."""
+    store = gateway.value.get("store")
+    if not isinstance(store, dict):
+        return
+    kind, url = store.get("kind", "memory"), store.get("url")
+    if kind == "redis" and url is None:
+        gateway.refuse(("store",), "a redis has a url, such as redis://127.0.0.1:6379/0")
+    elif kind == "redis" and isinstance(url, str) and not url.startswith(("redis://", "rediss://", "unix://")):
+        gateway.refuse(("store", "url"), "should begin with redis://, rediss:// or unix://")
+    elif kind == "memory" and url is not None:
+        gateway.refuse(("store", "url"), "is for kind: redis")
+    if kind == "redis" and "path" in store:
+        gateway.refuse(("store", "path"), "is for kind: memory; a redis keeps what it counts")
 
 
 def _are(known: set[str]) -> str:

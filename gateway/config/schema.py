@@ -30,19 +30,56 @@ class Events(Frozen):
     capture: Literal["none", "redacted", "full"] = "none"
 
 
+Whole = Annotated[int, Field(gt=0, le=2**40)]
+Dollars = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
 class Limits(Frozen):
-    requests_per_minute: Annotated[int, Field(gt=0)] | None = None
-    tokens_per_minute: Annotated[int, Field(gt=0)] | None = None
-    usd_per_day: Positive | None = None
+    """What one key may use. `assumed_output_tokens` are reserved for an answer whose request sets no maximum."""
+
+    requests_per_minute: Whole | None = None
+    tokens_per_minute: Whole | None = None
+    parallel_requests: Whole | None = None
+    usd_per_day: Dollars | None = None
+    usd_per_month: Dollars | None = None
+    assumed_output_tokens: Whole = 1024
 
 
 class Key(Frozen):
-    """A client's key: only its SHA-256 is kept."""
+    """A client's key: only its SHA-256 is kept. `routes` are those it may ask for; left out, all."""
 
     name: Name
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     policy: str | None = None
+    routes: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     limits: Limits = Limits()
+
+
+class Store(Frozen):
+    """Where limits are counted, and where answers are kept: this machine's memory, or a Redis that gateways share.
+
+    `path` is a file that keeps what was spent today and this month over a restart of a gateway that counts in memory.
+    """
+
+    kind: Literal["memory", "redis"] = "memory"
+    path: str | None = None
+    url: SecretStr | None = None
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = "tidegate"
+    timeout_ms: Annotated[int, Field(gt=0, le=1000)] = 50
+    on_store_error: Literal["closed", "open"] = "closed"
+    cache_mb: Positive = 64.0
+
+
+class CacheSpec(Frozen):
+    """Answers of a route that are given again to the very same request, for `ttl_s` seconds.
+
+    `scope` says to whom: to the `key` that asked first, or to whoever may use the `route`. `sampled` has answers kept
+    that the model may give otherwise next time: those of requests without `temperature: 0`.
+    """
+
+    ttl_s: Annotated[float, Field(gt=0, le=2_592_000)]
+    scope: Literal["key", "route"] = "key"
+    sampled: bool = False
 
 
 class Price(Frozen):
@@ -110,6 +147,7 @@ class RouteSpec(Frozen):
     upstreams: Annotated[tuple[str, ...], Field(min_length=1)]
     balance: Literal["fallback"] = "fallback"
     policy: str = "default"
+    cache: CacheSpec | None = None
 
 
 class Scoring(Frozen):
@@ -127,6 +165,7 @@ class GatewayFile(Frozen):
     policies: str = "../policies"
     events: Events = Events()
     keys: tuple[Key, ...] = ()
+    store: Store = Store()
     upstreams: Annotated[tuple[AnyUpstream, ...], Field(min_length=1)]
     routes: Annotated[tuple[RouteSpec, ...], Field(min_length=1)]
     scoring: Scoring | None = Scoring()

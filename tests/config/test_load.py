@@ -135,7 +135,7 @@ GATEWAY_CASES: list[Case] = [
     ("[openai, local]", "[]", ":19: routes[1].upstreams", "should not be empty"),
     ("[openai, local]", "local", ":19: routes[1].upstreams", "should be a list"),
     ("model: gpt", "model: default", ":18: routes[1].model", "the same stands on line 15"),
-    ("model: gpt", "modle: gpt", ":18: routes[1].modle", "unknown key; did you mean 'model'? (allowed: balance, model, policy, upstreams)"),
+    ("model: gpt", "modle: gpt", ":18: routes[1].modle", "unknown key; did you mean 'model'? (allowed: balance, cache, model, policy, upstreams)"),
     ("model: gpt", "model: ' gpt'", ":18: routes[1].model", "should be a name of letters, digits and . _ / : -, 128 at most"),
     ("port: 8080", "port: '8080'", ":1: server.port", "should be a whole number"),
     ("port: 8080", "port: 80800", ":1: server.port", "should be at most 65535"),
