@@ -24,7 +24,7 @@ demo: $(STAMP) ## show a redaction, a block, a stream cut off and a scored answe
 	@$(BIN)/tidegate demo
 
 test: $(STAMP) $(NODE) ## run the test suite, with coverage
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --durations=15 --cov --cov-report=term:skip-covered
 
 matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 	@PYTHONPATH=.:tests $(BIN)/python -m matrix

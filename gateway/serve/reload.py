@@ -60,6 +60,7 @@ class Reloads:
     standing: dict[int, Standing]
     _coming: Sequence[Member] = ()
     _read: frozenset[Path] = frozenset()  # the copy that is being read
+    _told: Sequence[str] = ()  # what was wrong the last time, if anything was
     _copies: count[int] = field(default_factory=lambda: count(2))
     _tidying: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -79,13 +80,14 @@ class Reloads:
         try:
             config = await asyncio.to_thread(reading.read)
             if not self._differs(config):
+                self._told = ()
                 if asked:
                     self.say("The configuration is as it was.")
                 return
             refuse(_unchangeable(self.current.config, config))
             await self._swapped(config)
         except TidegateError as error:
-            self._refused(_problems(error, reading))
+            self._refused(_problems(error, reading), asked=asked)
         finally:
             self._coming, self._read = (), frozenset()
             await self.tidy()
@@ -123,13 +125,17 @@ class Reloads:
         generation = self.generation + 1
         self.standing[generation] = coming = Standing(config, members)
         await self.fronts.swap(coming.order(generation))
+        self._told = ()
         self.tally.generation = generation
         self.tally.readings.add(("reloaded",))
         self.log.emit("config.reloaded", file=str(config.file), generation=generation, policies=coming.digests())
         self.say(f"The changed configuration stands, number {generation}.")
 
-    def _refused(self, problems: Sequence[Problem]) -> None:
+    def _refused(self, problems: Sequence[Problem], *, asked: bool) -> None:
         told = [str(problem) for problem in problems]
+        if told == self._told and not asked:  # files that were being written are seen to change twice
+            return
+        self._told = told
         self.tally.readings.add(("refused",))
         self.log.emit("config.refused", file=str(self.reading.file), generation=self.generation, problems=told)
         self.say("\n  ".join(["The changed configuration is refused, and the one before stays:", *told]))

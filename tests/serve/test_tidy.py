@@ -1,4 +1,4 @@
-"""Copies of policies are let go of when nothing needs them, and not before."""
+"""Copies of policies are let go of when nothing needs them, and not before; the same fault is told once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from gateway.config.schema import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, Problem
 from gateway.serve.reading import Reading
 from gateway.serve.reload import Reloads, Standing
 
@@ -25,7 +25,7 @@ class Slow(Reading):
         (self.to / "default.yaml").touch()
         asyncio.run_coroutine_threadsafe(_passing(self.began, self.go), LOOPS[0]).result()
         FOUND.extend(path.name for path in self.to.iterdir())
-        raise ConfigError([])
+        raise ConfigError([Problem("default.yaml", 1, "not good")])
 
 
 LOOPS: list[asyncio.AbstractEventLoop] = []
@@ -57,11 +57,14 @@ async def test_a_copy_stays_while_it_is_read(tmp_path: Path) -> None:
         say=lambda _: None,
         standing={1: Standing(config, ())},
     )
-    reading = asyncio.create_task(reloads.reload(asked=True))
+    reading = asyncio.create_task(reloads.reload(asked=False))
     await Slow.began.wait()
     await reloads.tidy()
     Slow.go.set()
     await reading
     assert FOUND == ["default.yaml"]
+    await reloads.reload(asked=False)
     assert [event["event"] for event in told] == ["config.refused"]
+    await reloads.reload(asked=True)
+    assert [event["event"] for event in told] == ["config.refused", "config.refused"]
     assert not (tmp_path / "policies-2").exists()

@@ -82,17 +82,19 @@ async def test_a_worker_that_dies_while_opening_is_not_ready_and_says_why(host: 
 
 
 async def test_a_worker_that_never_opens_is_not_ready_and_goes_at_the_end(host: Make) -> None:
+    others = descendants(os.getpid())
     async with Supervisor([host({"open": "never"})], hear) as supervisor:
         with pytest.raises(WorkerTimeout, match="no answer"):
             await supervisor.ready(1)
-        pids = descendants(os.getpid())
+        pids = set(descendants(os.getpid())).difference(others)
         assert len(pids) == 2
     assert not any(map(running, pids))
 
 
 async def test_at_the_end_the_engine_is_closed_and_nothing_is_left(start: Start, folder: Path) -> None:
+    others = descendants(os.getpid())
     async with start({"farewell": str(folder / "farewell")}) as worker:
-        pids = descendants(os.getpid())
+        pids = set(descendants(os.getpid())).difference(others)
         assert len(pids) == 2
     assert (folder / "farewell").read_text() == "x"
     assert not worker.host.socket.exists()
@@ -100,8 +102,9 @@ async def test_at_the_end_the_engine_is_closed_and_nothing_is_left(start: Start,
 
 
 async def test_a_worker_that_will_not_end_is_killed_at_the_end(start: Start) -> None:
+    others = descendants(os.getpid())
     async with start() as worker:
-        pids = descendants(os.getpid())
+        pids = set(descendants(os.getpid())).difference(others)
         call = asyncio.create_task(worker.client.call("block", 3600, deadline_s=3600))
         await asyncio.sleep(0.1)
         call.cancel()
