@@ -7,19 +7,12 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from gateway.config.schema import AnyUpstream, RouteSpec
+from gateway.config.schema import AnyUpstream, EmbeddedSpec, LiteLLMSpec, OpenAISpec, RouteSpec
 from gateway.errors import ModelNotFound, NotSupported, UpstreamError, UpstreamUnavailable
 from gateway.upstream import Ask, Reply, Upstream
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504, 529})
 """Statuses after which another upstream may do better. 529 is Anthropic's "overloaded"."""
-
-ENDPOINTS: Mapping[str, frozenset[str]] = {
-    "openai": frozenset({"/chat/completions", "/completions", "/embeddings"}),
-    "embedded": frozenset({"/chat/completions", "/completions"}),
-    "litellm": frozenset({"/chat/completions"}),
-}
-"""What upstreams of a kind can be asked; a server of OpenAI's API says itself what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +51,21 @@ class Routes:
 
 def able(route: Route, endpoint: str) -> tuple[Target, ...]:
     """The targets of `route` that answer `endpoint`. Raises `NotSupported` where none does."""
-    found = tuple([target for target in route.targets if endpoint in ENDPOINTS[target.spec.kind]])
+    found = tuple([target for target in route.targets if _answers(target.spec, endpoint)])
     if not found:
         raise NotSupported(f"No upstream of this model answers /v1{endpoint}.", param="model")
     return found
+
+
+def _answers(spec: AnyUpstream, endpoint: str) -> bool:
+    """A server of OpenAI's API says itself what it lacks."""
+    match spec:
+        case OpenAISpec():
+            return True
+        case LiteLLMSpec():
+            return endpoint == "/chat/completions"
+        case EmbeddedSpec():
+            return endpoint != "/embeddings" or spec.pooling is not None
 
 
 @dataclass(frozen=True, slots=True)

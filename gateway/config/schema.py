@@ -116,6 +116,7 @@ class EmbeddedSpec(UpstreamSpec):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     context: Annotated[int, Field(ge=256)] = 8192
     parallel: Annotated[int, Field(ge=1)] = 2
+    pooling: Literal["mean", "cls", "last"] | None = None  # how /v1/embeddings makes one vector; None: it has none
 
 
 class OpenAISpec(UpstreamSpec):

@@ -106,7 +106,9 @@ class Model:
             "context": str(self._spec.context),
             "parallel": str(self._spec.parallel),
             "parent": str(os.getpid()),
-        } | ({"sha256": self._sha256} if self._sha256 else {})
+        }
+        given |= {"sha256": self._sha256} if self._sha256 else {}
+        given |= {"pooling": self._spec.pooling} if self._spec.pooling else {}
         return [sys.executable, "-m", "gateway.upstream.llama", *(f"--{name}={value}" for name, value in given.items())]
 
     async def _listen(self, process: Process) -> None:

@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--context", type=int, default=8192, help="tokens of one request and its answer")
     parser.add_argument("--parallel", type=int, default=2, help="requests answered at once")
+    parser.add_argument("--pooling", choices=("mean", "cls", "last"), help="answer /embeddings, pooled so")
     parser.add_argument("--parent", type=int, required=True, help="the process to die with")
     return parser
 
@@ -111,6 +112,10 @@ def _serve(given: argparse.Namespace) -> Any:
     params.cpuparams.n_threads = max(1, (os.cpu_count() or 2) - 1)  # one core is left to the HTTP processes
     params.offline = True
     params.verbosity = 1  # errors; never a prompt
+    if given.pooling:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type[f"LLAMA_POOLING_TYPE_{given.pooling.upper()}"]
+        params.n_ubatch = params.n_batch  # a text must fit into one batch to be one vector
     params.ui = params.endpoint_slots = params.endpoint_props = False
     return xllamacpp.Server(params)
 
