@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.schema import OpenAISpec
-from gateway.errors import PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
+from gateway.errors import NotSupported, PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
 from gateway.pipeline import moderation
 from gateway.pipeline.capture import Capture, Mode
@@ -31,7 +31,7 @@ from gateway.stream import Relay, Tally, drained
 from gateway.upstream import Ask, Reply
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope
-from gateway.wire.codec import MODERATIONS
+from gateway.wire.codec import CHAT, MODERATIONS
 from gateway.wire.passage import Passage
 
 MAX_ANSWER = 64 * 1024 * 1024
@@ -141,6 +141,8 @@ class Pipeline:
     async def _whole(self, reply: Reply, run: Run, sent: Response) -> None:
         raw = await self._read(reply, run.exchange)
         raw, body = _object(raw, reply.status)
+        if run.codec is not CHAT and _lacking(reply.status, body):
+            raise NotSupported(f"The upstream of this model does not answer /v1{run.codec.endpoint}.", param="model")
         try:
             texts = run.codec.deltas(body)
         except json_body.Unreadable as error:
@@ -243,3 +245,13 @@ def _object(raw: bytes, status: int) -> tuple[bytes, dict[str, Any]]:
             raise UpstreamBroken(f"The upstream's answer cannot be read: {error}.") from None
         own = envelope.body(UpstreamError(f"The upstream answered {status}."))
         return own, json_body.answer(own)
+
+
+def _lacking(status: int, body: dict[str, Any]) -> bool:
+    """Whether an upstream says that it has no such endpoint, rather than no such model.
+
+    Web frameworks say `{"detail": "Not Found"}` or nothing that is JSON, llama.cpp `not_found_error` or 501.
+    """
+    error = body.get("error")
+    named = isinstance(error, dict) and error.get("type") not in {"not_found_error", UpstreamError.kind}
+    return status in {405, 501} or (status == 404 and not named and "message" not in body)

@@ -22,6 +22,7 @@ from gateway.policy.policy import Policy
 from gateway.routing import Routes, Target
 from gateway.upstream import Ask, Reply
 from gateway.wire import sse
+from gateway.wire.codec import CHAT, Codec
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 SSE = ("content-type", "text/event-stream")
@@ -97,7 +98,7 @@ class Heard:
     # as the ledger
 
     def started(self, exchange: Exchange) -> None:
-        assert exchange.route
+        assert exchange.policy
         self.begun += 1
 
     def answered(self, _exchange: Exchange, _target: Target, answer: Answer) -> None:
@@ -159,15 +160,15 @@ def pipeline(policies: Policy, upstreams: Sequence[Canned], heard: Heard, **more
     return Pipeline(routes, {policies.name: policies}, heard, time.monotonic)
 
 
-def call(body: Any) -> Call:
+def call(body: Any, codec: Codec = CHAT) -> Call:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return Call("req_1", "/chat/completions", raw, Principal(), time.monotonic())
+    return Call("req_1", codec.endpoint, raw, Principal(), time.monotonic(), codec=codec)
 
 
-async def walked(policies: Policy, *upstreams: Canned, body: Any = None, **more: Any) -> Heard:
+async def walked(policies: Policy, *upstreams: Canned, body: Any = None, codec: Codec = CHAT, **more: Any) -> Heard:
     """What a client hears of one exchange; `more` goes into the upstreams' specs."""
     heard = Heard()
-    await pipeline(policies, upstreams, heard, **more).run(call(ASK if body is None else body), heard)
+    await pipeline(policies, upstreams, heard, **more).run(call(ASK if body is None else body, codec), heard)
     assert heard.ended
     assert all(up.open == 0 for up in upstreams)
     return heard
