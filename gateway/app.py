@@ -23,6 +23,7 @@ from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.policy.load import policies
+from gateway.policy.memory import Memory
 from gateway.policy.rail import Tools
 from gateway.routing import Routes, Target
 from gateway.scoring.sampler import Sampler
@@ -55,6 +56,7 @@ class Desk:
     prices: Prices
     scraped: ASGIApp
     going: set[str] = field(default_factory=set)
+    memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
 
 
 @contextmanager
@@ -62,7 +64,9 @@ def desk(config: Config, scraped: ASGIApp | None = None) -> Iterator[Desk]:
     """The desk of a process that begins with `config`."""
     with open_log(events_path(config)) as log:
         metrics = Metrics(lambda: log.dropped)
-        yield Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render))
+        found = Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render))
+        metrics.gauge("tidegate_memory_bytes", "What rails found in texts before, about.", lambda: found.memory.size)
+        yield found
 
 
 @asynccontextmanager
@@ -85,9 +89,8 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
         tools = Tools(workers, poster=await _poster(stack, config))
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
-        pipeline = Pipeline(
-            Routes(config.gateway.routes, targets), judges, ledger, time.monotonic, config.gateway.events.capture
-        )
+        routes, capture = Routes(config.gateway.routes, targets), config.gateway.events.capture
+        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory)
         yield app(config, pipeline, found.scraped, workers)
 
 

@@ -43,6 +43,7 @@ class Judgement:
     fault: str = ""
     seconds: float = 0.0
     enforced: bool = True
+    remembered: int = 0  # texts it had judged before and did not look at again
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def _judgement(judgement: Judgement) -> dict[str, Any]:
         "fault": judgement.fault,
         "ms": _ms(judgement.seconds),
         "enforced": judgement.enforced,
+        "remembered": judgement.remembered,
     }
 
 

@@ -42,6 +42,7 @@ class Judgement(BaseModel):
     fault: str = Field(description="why the rail could not judge: `timeout`, `lost`, `error`; else empty")
     ms: Ms = Field(ge=0, description="time it took")
     enforced: bool = Field(description="false in a policy that only watches (`mode: shadow`)")
+    remembered: int = Field(ge=0, description="texts that it had judged before and did not look at again")
 
 
 class Said(BaseModel):

@@ -34,6 +34,11 @@ class Metrics:
             "tidegate_verdicts_total", "What rails said of a stage.", ("rail", "stage", "action", "enforced")
         )
         self.faults = Counter("tidegate_rail_faults_total", "Rails that could not judge.", ("rail", "stage", "fault"))
+        self.remembered = Counter(
+            "tidegate_rail_remembered_total",
+            "Texts a rail had judged before and did not look at again.",
+            ("rail", "stage"),
+        )
         self.tokens = Counter(
             "tidegate_tokens_total", "Tokens; input includes cached, output reasoning.", (*_WHERE, "class")
         )
@@ -83,6 +88,8 @@ class Metrics:
             rail, stage = said["rail"], said["stage"]
             self.verdicts.add((rail, stage, said["action"], "yes" if said["enforced"] else "no"))
             self.rails.add((rail, stage), said["ms"] / 1000)
+            if said["remembered"]:
+                self.remembered.add((rail, stage), said["remembered"])
             if said["fault"]:
                 self.faults.add((rail, stage, said["fault"]))
 

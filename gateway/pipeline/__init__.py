@@ -23,6 +23,7 @@ from gateway.pipeline import moderation
 from gateway.pipeline.capture import Capture, Mode
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
+from gateway.policy.memory import Memory
 from gateway.policy.policy import Policy, enforce
 from gateway.policy.rail import Subject
 from gateway.policy.verdict import ALLOW, Verdict, applied
@@ -50,6 +51,7 @@ class Pipeline:
     ledger: Ledger
     clock: Callable[[], float]
     capture: Mode = "none"  # which texts of an exchange its record keeps
+    memory: Memory | None = None  # without one every text is judged anew
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -98,6 +100,7 @@ class Pipeline:
         run.question = codec.question(body)
         run.context = codec.context(body, frozenset(policy.spec.context))
         run.system = codec.context(body, frozenset({"system"}))
+        run.reader = self.memory.reader(call.principal.name) if self.memory is not None else None
         return run
 
     async def _inspected(self, raw: bytes, run: Run) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from gateway.exchange import Exchange, Usage
 from gateway.pipeline.capture import Capture
 from gateway.policy.docket import Docket, Stage
+from gateway.policy.memory import Reader
 from gateway.policy.policy import Bench, Bound, Policy
 from gateway.policy.vault import Vault
 from gateway.policy.window import Window
@@ -83,13 +84,16 @@ class Run:
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
     capture: Capture = field(default_factory=Capture)
+    reader: Reader | None = None  # of what rails found in texts before
 
     @property
     def codec(self) -> Codec:
         return self.tally.codec
 
     def bench(self, stage: Stage) -> Bench:
-        return Bench(self._told(stage), stage, self.docket, self.tally.clock)
+        """Requests say again what was said before; answers seldom do, and so push nothing out of the memory."""
+        reader = self.reader if stage == "input" else None
+        return Bench(self._told(stage), stage, self.docket, self.tally.clock, reader)
 
     def _told(self, stage: Stage) -> Sequence[Bound]:
         """The rails of a stage; those that judge by the request know it."""
@@ -97,7 +101,8 @@ class Run:
         tells = [getattr(bound.rail, "told", None) for bound in bounds]
         if not any(tells):
             return bounds
-        return [replace(b, rail=tell(self.system)) if tell else b for b, tell in zip(bounds, tells, strict=True)]
+        told = zip(bounds, tells, strict=True)
+        return [replace(b, rail=tell(self.system), mark="") if tell else b for b, tell in told]
 
     def window(self, *, whole: bool = False) -> Window:
         return Window(self.bench("output"), self.vault, self.question, self.context, whole)

@@ -23,6 +23,7 @@ class Line:
     count: int = 0
     fault: str = ""
     seconds: float = 0.0
+    remembered: int = 0  # texts that it did not need to look at again
 
     def note(self, verdict: Verdict) -> None:
         self.action = max(self.action, verdict.action)
@@ -56,6 +57,7 @@ class Docket:
                 line.fault,
                 line.seconds,
                 line.enforced,
+                line.remembered,
             )
             for (stage, rail), line in self.lines.items()
         ]

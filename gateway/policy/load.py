@@ -20,19 +20,21 @@ def policies(specs: Mapping[str, PolicySpec], folder: Path, tools: Tools) -> dic
 
 def _policy(spec: PolicySpec, folder: Path, tools: Tools) -> Policy:
     tools = replace(tools, folder=folder, policy=spec.name)
+    known_by = digest(spec, folder)
     return Policy(
         spec.name,
-        digest(spec, folder),
+        known_by,
         spec,
-        tuple(_bound(rail, spec, tools) for rail in spec.input),
-        tuple(_bound(rail, spec, tools) for rail in spec.output),
+        tuple(_bound(rail, spec, tools, f"{known_by}/input/{n}") for n, rail in enumerate(spec.input)),
+        tuple(_bound(rail, spec, tools, f"{known_by}/output/{n}") for n, rail in enumerate(spec.output)),
     )
 
 
-def _bound(rail: AnyRail, policy: PolicySpec, tools: Tools) -> Bound:
+def _bound(rail: AnyRail, policy: PolicySpec, tools: Tools, mark: str) -> Bound:
     deadline_s = (rail.deadline_ms or policy.deadline_ms) / 1000
     built = RAILS[rail.kind](rail, replace(tools, deadline_s=deadline_s))
-    return Bound(built, deadline_s, rail.on_error or policy.on_error, policy.mode == "enforce", rail.action == "flag")
+    on_error, enforced = rail.on_error or policy.on_error, policy.mode == "enforce"
+    return Bound(built, deadline_s, on_error, enforced, rail.action == "flag", mark)
 
 
 def digest(spec: PolicySpec, folder: Path) -> str:

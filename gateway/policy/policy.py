@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from gateway.config.policy import OnError, PolicySpec
 from gateway.errors import PolicyBlocked, PolicyUnavailable, WorkerLost, WorkerTimeout
 from gateway.policy.docket import Docket, Stage
+from gateway.policy.memory import Reader
 from gateway.policy.rail import Rail, Subject, Unit
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict, applied
 
@@ -23,7 +24,8 @@ Clock = Callable[[], float]
 class Bound:
     """A rail in its place: how long it may take, what its failure means, whether it is enforced.
 
-    One that does not `acts` (it only flags, or its policy is in shadow mode) never changes what is delivered.
+    One that does not `acts` (it only flags, or its policy is in shadow mode) never changes what is delivered. `mark`
+    tells it from every other, and from itself under other settings; without one nothing it finds is remembered.
     """
 
     rail: Rail
@@ -31,6 +33,7 @@ class Bound:
     on_error: OnError
     enforced: bool
     flags: bool = False  # its action is `flag`: the worst it can do
+    mark: str = ""
 
     @property
     def acts(self) -> bool:
@@ -63,12 +66,16 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Rails that judge together, one stage of one exchange, and the docket where they are noted."""
+    """Rails that judge together, one stage of one exchange, and the docket where they are noted.
+
+    With a `reader` they are reminded of what they found in texts before.
+    """
 
     bounds: Sequence[Bound]
     stage: Stage
     docket: Docket
     clock: Clock = time.monotonic
+    reader: Reader | None = None
 
     async def judged(self, subject: Subject) -> list[Verdict]:
         """One verdict per passage, of all rails together.
@@ -150,9 +157,12 @@ class Bench:
     async def _asked(self, bound: Bound, subject: Subject, *, counted: bool = True) -> list[Verdict]:
         """One rail's verdicts as they act, noted; what it found is not `counted` twice."""
         began = self.clock()
+        if self.reader is not None and bound.mark:
+            subject = replace(subject, known=self.reader.at(bound.mark))
         verdicts = await _answer(bound, subject)
         line = self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
         line.seconds += self.clock() - began
+        line.remembered += subject.known.hits
         for verdict in verdicts:
             if verdict is not ALLOW:
                 line.note(verdict if counted else replace(verdict, findings=frozenset(_faults(verdict))))

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
+from gateway.policy.memory import Known
 from gateway.policy.vault import Vault
 from gateway.policy.verdict import Verdict
 from gateway.wire.passage import Passage
@@ -26,13 +27,15 @@ class Subject:
     """One stage of one exchange: the passages to judge, and what they may be judged against.
 
     `question` is the last user text and `context` what the request marked as evidence: rails that score an answer
-    need both, most rails look at `passages` only. `vault` keeps the exchange's placeholders (see `vault`).
+    need both, most rails look at `passages` only. `vault` keeps the exchange's placeholders (see `vault`), `known` is
+    what the rail that is asked found in texts before (see `memory`).
     """
 
     passages: Sequence[Passage]
     question: str = ""
     context: Sequence[str] = ()
     vault: Vault = field(default_factory=Vault)
+    known: Known = field(default_factory=Known)
 
 
 class Rail(Protocol):

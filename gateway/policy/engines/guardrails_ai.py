@@ -29,9 +29,10 @@ CANARY = "hello"  # what every guard judges before it is let near a request
 
 
 def prepare(spec: Json) -> dict[str, Guard]:
-    """Guards by key of `{"guards": {key: {"file", "folded", "validators": [{"id", "on_fail", "args", "line"}]}}}`.
+    """Guards by key of `{"guards": {key: {"file", "folded", "remember", "validators"}}}`.
 
-    Raises `ConfigError` with every validator that is unknown or does not take its arguments.
+    A validator is `{"id", "on_fail", "args", "line"}`. Raises `ConfigError` with every one that is unknown or does not
+    take its arguments.
     """
     _quieten()
     problems: list[Problem] = []
@@ -60,6 +61,7 @@ class Guard:
     guard: Any
     validators: tuple[tuple[Any, int], ...]
     folded: bool
+    remember: bool = False
 
     def problems(self, file: str) -> list[Problem]:
         found = [Problem(file, line, f"{v.rail_alias}: {said}") for v, line in self.validators if (said := _canary(v))]
@@ -81,10 +83,11 @@ class Engine:
     normaliser: Normaliser = field(default_factory=Normaliser)
 
     async def call(self, method: str, payload: Json) -> Json:
-        """`inspect` takes `{"guard", "texts"}` and gives `{"verdicts": [{"pass", "text", "rules", "fault"}]}`.
+        """`inspect` takes `{"guard", "texts"}` and gives `{"verdicts": [{"pass", "text", "rules", "fault"}], "keep"}`.
 
-        `text` is what the validators would have instead, null where they have no fix that they then pass; `rules`
-        are the ids that failed; `fault` is the name of the exception where a validator raised, else empty.
+        `keep` says that the same texts will be judged alike. `text` is what the validators would have instead, null
+        where they have no fix that they then pass; `rules` are the ids that failed; `fault` is the exception that
+        a validator raised, else empty.
         """
         if method != "inspect":
             raise WorkerFault(f"guardrails: no method {method!r}")
@@ -93,7 +96,8 @@ class Engine:
             if text not in verdicts:
                 verdicts[text] = self.judged(payload["guard"], text)
                 await asyncio.sleep(0)  # other callers' texts, and the harness's own business, between two of ours
-        return {"verdicts": [verdicts[text] for text in payload["texts"]]}
+        keep = self.guards[payload["guard"]].remember
+        return {"verdicts": [verdicts[text] for text in payload["texts"]], "keep": keep}
 
     def judged(self, key: str, text: str) -> Json:
         verdict = self.verdict(key, text)
@@ -167,7 +171,7 @@ def _guard(one: Json, problems: list[Problem]) -> Guard:
             problems.append(Problem(one["file"], line, f"{spec['id']}: {refused}"))
     guard = guardrails.Guard(name=one["file"], history_max_length=1)
     guard = guard.use(*(v for v, _ in validators))  # a second `use` would replace the first
-    return Guard(guard, tuple(validators), one.get("folded", False))
+    return Guard(guard, tuple(validators), one.get("folded", False), one.get("remember", False))
 
 
 class _Refused(Exception):

@@ -24,6 +24,7 @@ from gateway.policy.normalise.view import Normaliser
 Json = Any
 
 CANARY = "hello"
+_FIXED = {"regex check input", "regex check output", "injection detection"}  # flows that ask nobody
 _AT_ONCE = 16  # texts of one call under way: rails that ask a model spend their time waiting
 
 
@@ -47,7 +48,7 @@ async def open(spec: Json, prepared: dict[str, Any]) -> AsyncIterator[Engine]:  
             rails[key] = Guardrails(config, require_iorails=True)
             await rails[key].startup()
             stack.push_async_callback(rails[key].shutdown)
-        engine = Engine(rails)
+        engine = Engine(rails, frozenset(key for key, config in prepared.items() if _fixed(config)))
         await _canary(engine, spec["configs"])
         yield engine
 
@@ -55,14 +56,16 @@ async def open(spec: Json, prepared: dict[str, Any]) -> AsyncIterator[Engine]:  
 @dataclass(frozen=True, slots=True)
 class Engine:
     rails: dict[str, Any]
+    fixed: frozenset[str] = frozenset()  # keys of those that judge a text always alike
     normaliser: Normaliser = field(default_factory=Normaliser)
 
     async def call(self, method: str, payload: Json) -> Json:
-        """`inspect` takes `{"config", "direction", "texts", "question"}`, gives `{"verdicts": [...]}`.
+        """`inspect` takes `{"config", "direction", "texts", "question"}`, gives `{"verdicts": [...], "keep"}`.
 
-        A verdict is `{"pass", "text", "rules", "fault"}`: `text` what a rail rewrote it to, else null; `rules` the flow
-        that blocked; `fault` not empty where a rail broke. Input is judged as it stands, folded, and in each of its
-        decoded runs; output as it stands, since that is what would run.
+        `keep` says that the same texts will be judged alike. A verdict is `{"pass", "text", "rules", "fault"}`: `text`
+        what a rail rewrote it to, else null; `rules` the flow that blocked; `fault` not empty where a rail broke. Input
+        is judged as it stands, folded, and in each of its decoded runs; output as it stands, since that is what would
+        run.
         """
         if method != "inspect":
             raise WorkerFault(f"nemo: no method {method!r}")
@@ -70,7 +73,8 @@ class Engine:
         texts = list(dict.fromkeys(payload["texts"]))
         async with asyncio.TaskGroup() as group:
             asked = {text: group.create_task(self._placed(places, payload, text)) for text in texts}
-        return {"verdicts": [asked[text].result() for text in payload["texts"]]}
+        keep = payload["direction"] == "input" and payload["config"] in self.fixed
+        return {"verdicts": [asked[text].result() for text in payload["texts"]], "keep": keep}
 
     async def _placed(self, places: asyncio.Semaphore, payload: Json, text: str) -> Json:
         key, direction, question = payload["config"], payload["direction"], payload.get("question", "")
@@ -95,6 +99,10 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever a rail raises; its message may quote the text
             return _json(fault=type(error).__name__)
         return _read(result)
+
+
+def _fixed(config: Any) -> bool:
+    return {*config.rails.input.flows, *config.rails.output.flows} <= _FIXED
 
 
 def _read(result: Any) -> Json:

@@ -16,7 +16,7 @@ from gateway.config.policy import Frozen, GuardrailsSpec, PolicySpec
 from gateway.errors import ConfigError, Problem
 from gateway.policy.rail import Caller, Subject, Tools, Unit
 from gateway.policy.rails import opinion
-from gateway.policy.rails.batch import Batch
+from gateway.policy.rails.batch import Answers, Batch
 from gateway.policy.verdict import ALLOW, Action, Verdict
 
 Json = Any
@@ -40,10 +40,12 @@ class GuardFile(Frozen):
     """`policies/guards/*.yaml` as written.
 
     `folded` judges what a text reads once its disguises are off as well: for validators that forbid, not for those
-    that demand.
+    that demand. `remember` is whether what it says of a text may be said again of the same text without asking it;
+    unless told otherwise, where all validators are the library's.
     """
 
     folded: bool = False
+    remember: bool | None = None
     validators: Annotated[tuple[ValidatorSpec, ...], Field(min_length=1)]
 
 
@@ -60,9 +62,12 @@ class GuardrailsRail:
         batch = Batch.of(subject.passages)
         if not batch.texts:
             return [ALLOW] * len(subject.passages)
-        payload = {"guard": self.guard, "texts": batch.texts}
-        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
-        return opinion.verdicts(self.name, self.action, subject.passages, batch.spread(answer["verdicts"]))
+        opinions = await batch.answered(subject.known, self._opinions)
+        return opinion.verdicts(self.name, self.action, subject.passages, opinions)
+
+    async def _opinions(self, texts: Sequence[str]) -> Answers:
+        payload = {"guard": self.guard, "texts": texts}
+        return opinion.answers(await self.worker.call("inspect", payload, deadline_s=self.deadline_s))
 
 
 def build(spec: GuardrailsSpec, tools: Tools) -> GuardrailsRail:
@@ -106,5 +111,8 @@ def _json(written: Document, guard: GuardFile) -> Json:
     return {
         "file": written.file,
         "folded": guard.folded,
+        "remember": all(v.id.startswith("guardrails/") for v in guard.validators)
+        if guard.remember is None
+        else guard.remember,
         "validators": [{**v.model_dump(), "line": line} for v, line in zip(guard.validators, lines, strict=True)],
     }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.policy.rail import Caller, Subject, Tools, Unit
 from gateway.policy.rails import opinion
-from gateway.policy.rails.batch import Batch, clean
+from gateway.policy.rails.batch import Answers, Batch, clean
 from gateway.policy.verdict import ALLOW, Action, Verdict
 
 Json = Any
@@ -29,14 +30,13 @@ class NemoRail:
         batch = Batch.of(subject.passages)
         if not batch.texts:
             return [ALLOW] * len(subject.passages)
-        payload = {
-            "config": self.config,
-            "direction": subject.passages[0].direction,
-            "texts": batch.texts,
-            "question": clean(subject.question),
-        }
-        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
-        return opinion.verdicts(self.name, self.action, subject.passages, batch.spread(answer["verdicts"]))
+        told = {"config": self.config, "direction": subject.passages[0].direction, "question": clean(subject.question)}
+        opinions = await batch.answered(subject.known, partial(self._opinions, told))
+        return opinion.verdicts(self.name, self.action, subject.passages, opinions)
+
+    async def _opinions(self, told: Json, texts: Sequence[str]) -> Answers:
+        payload = {**told, "texts": texts}
+        return opinion.answers(await self.worker.call("inspect", payload, deadline_s=self.deadline_s))
 
 
 def build(spec: NemoSpec, tools: Tools) -> NemoRail:

@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.errors import WorkerFault
-from gateway.policy.rails.batch import clean
+from gateway.policy.rails.batch import Answers, clean
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 from gateway.wire.passage import Passage
 
 Json = Any
+
+
+def answers(said: Json) -> Answers:
+    """What an engine answered to `inspect`. An opinion may be remembered where the engine says `keep` of all of them.
+
+    One with a text of its own may not: that is the client's, mostly. One that broke over a text may not the next time.
+    """
+    return Answers(said["verdicts"], _parts if said.get("keep") else lambda _: None)
+
+
+def _parts(opinion: Json) -> int | None:
+    return None if opinion["fault"] or opinion["text"] is not None else len(opinion["rules"])
 
 
 def verdicts(rail: str, action: Action, passages: Sequence[Passage], opinions: Sequence[Json | None]) -> list[Verdict]:

@@ -21,6 +21,7 @@ from gateway.policy.automaton.matcher import Matcher, compiled, matcher
 from gateway.policy.automaton.nfa import TooLarge, built
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.automaton.syntax import Node, longest, parsed, written
+from gateway.policy.memory import Known
 from gateway.policy.normalise.ahead import Ahead
 from gateway.policy.normalise.codes import CODES
 from gateway.policy.normalise.fold import Fold
@@ -32,6 +33,8 @@ from gateway.policy.rails import place
 from gateway.policy.rails.packs import PACKS, Rule
 from gateway.policy.rails.watch import Watch
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
+
+_SHORT = 64  # characters: a text of fewer is sooner judged than looked up
 
 
 @dataclass(slots=True)
@@ -52,7 +55,15 @@ class PatternRail:
     unit: Unit = Unit.MATCH
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
-        return [self.judged(passage.text) for passage in subject.passages]
+        return [self._told(passage.text, subject.known) for passage in subject.passages]
+
+    def _told(self, text: str, known: Known) -> Verdict:
+        found: Verdict | None = known.get(text) if len(text) >= _SHORT else None
+        if found is None:
+            found = self.judged(text)
+            if len(text) >= _SHORT:
+                known.put(text, found, parts=2 * len(found.findings) + len(found.edits))
+        return found
 
     def judged(self, text: str) -> Verdict:
         matches = self.lens.matcher.matches(text)

@@ -13,7 +13,7 @@ from gateway.config.wording import near
 from gateway.errors import ConfigError
 from gateway.policy.entities import ENTITIES
 from gateway.policy.rail import Caller, Subject, Tools, Unit
-from gateway.policy.rails.batch import Batch
+from gateway.policy.rails.batch import Answers, Batch
 from gateway.policy.rails.place import problem
 from gateway.policy.vault import Vault
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
@@ -37,12 +37,16 @@ class PiiRail:
         batch = Batch.of(subject.passages)
         if not batch.texts:
             return [ALLOW] * len(subject.passages)
-        payload = {"entities": self.entities, "score": self.score, "texts": batch.texts}
-        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
-        spans = batch.spread(answer["spans"])
+        spans = await batch.answered(subject.known, self._found)
         for passage in subject.passages:
             subject.vault.reserve(passage.text)
         return [self._verdict(p, s or [], subject.vault) for p, s in zip(subject.passages, spans, strict=True)]
+
+    async def _found(self, texts: Sequence[str]) -> Answers:
+        """Where the entities are: that follows from a text alone, what stands for them from the exchange as well."""
+        payload = {"entities": self.entities, "score": self.score, "texts": texts}
+        answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
+        return Answers(answer["spans"], len)
 
     def _verdict(self, passage: Passage, spans: Sequence[Json], vault: Vault) -> Verdict:
         if not spans:
