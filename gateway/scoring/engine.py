@@ -1,6 +1,7 @@
 """The scorer as an engine of the worker harness: `score`, with concurrent calls in one batch.
 
-Spec, all optional: `encoder` (`minilm` or a folder), `sha256` of the folder's weights, `device`, `threads`.
+Spec, all optional: `encoder` (`minilm` or a folder), `sha256` of the folder's weights, `device`, `threads`, `budget_s`
+of a batch, `banks` of known texts (`{policy: {kind: {"path": file}}}`).
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from gateway.errors import WorkerFault
 from gateway.scoring import head
-from gateway.scoring.batch import Batcher
+from gateway.scoring.bank import Bank, Banks, texts
+from gateway.scoring.batch import BUDGET_S, Batcher, Lane
 from gateway.scoring.encoder import Encoder
 from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
@@ -29,6 +32,8 @@ Json = Any
 
 QUESTION = 8_192  # characters of a question that are read
 ANSWER = 65_536  # and of an answer: what no model says at once need not hold up the others
+SAMPLES = 63  # answers that one is compared with
+TOKENS = 16_384  # whose log-probabilities are looked at
 
 
 def prepare(spec: Json) -> Weights:
@@ -39,30 +44,52 @@ def prepare(spec: Json) -> Weights:
 @asynccontextmanager
 async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, "scorer") as executor:
-        encoder, scorer = await loop.run_in_executor(executor, _scorer, spec, prepared)
-        batcher = Batcher(scorer.score, executor)
-        running = asyncio.create_task(batcher.run())
+    with ThreadPoolExecutor(1, "scorer") as executor, ThreadPoolExecutor(1, "cutter") as cutter:
+        parts = await loop.run_in_executor(executor, _parts, spec, prepared)
+        batcher = Batcher(parts.scorer, executor, cutter, spec.get("budget_s", BUDGET_S))
+        tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_filled(parts.banks, executor))]
         try:
-            yield Engine(batcher, Similar(encoder), executor)
+            yield Engine(batcher, Similar(parts.encoder), executor)
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
-def _scorer(spec: Json, weights: Weights) -> tuple[Encoder, Scorer]:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    encoder: Encoder
+    scorer: Scorer
+    banks: Banks
+
+
+def _parts(spec: Json, weights: Weights) -> _Parts:
     """On the thread that will score: torch keeps the number of threads by thread. The first pass is for warmth."""
     torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
     chosen = ops(spec.get("device"))
     encoder = Encoder(weights, chosen, _dtype(chosen))
-    scorer = Scorer(Reader(encoder), chosen, head.load("hallucination"))
+    banks = {
+        policy: {kind: Bank(texts(Path(file["path"])), encoder, chosen) for kind, file in files.items()}
+        for policy, files in spec.get("banks", {}).items()
+    }
+    scorer = Scorer(Reader(encoder), chosen, head.load("hallucination"), banks)
     scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
-    return encoder, scorer
+    return _Parts(encoder, scorer, banks)
+
+
+async def _filled(banks: Banks, executor: Executor) -> None:
+    """Encode what is known already, a little at a time: calls that come meanwhile are scored in between."""
+    loop = asyncio.get_running_loop()
+    for bank in [bank for kinds in banks.values() for bank in kinds.values()]:
+        while await loop.run_in_executor(executor, bank.fill):
+            pass
 
 
 def _dtype(chosen: Ops) -> torch.dtype:
-    """bfloat16 where matrix units make it worth while."""
-    return torch.bfloat16 if chosen.device.type == "cuda" else torch.float32
+    """bfloat16 where matrix units make it worth while: on a GPU, and on CPUs that multiply it (AVX-512 BF16, AMX)."""
+    able = torch.cpu.get_capabilities()
+    fast = chosen.device.type == "cuda" or able.get("amx_bf16") or able.get("avx512_bf16")
+    return torch.bfloat16 if fast else torch.float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +99,24 @@ class Engine:
     executor: Executor
 
     async def call(self, method: str, payload: Json) -> Json:
-        """`score` takes `{"items": [{"question", "context": [str], "answer"}]}` and gives, in the same order,
+        """`score` takes `{"items": [{"question", "context": [str], "answer"}], "lane"}` and gives, in the same order,
 
-        `{"scores": [{"relevance", "groundedness", "hallucination", "signals": {name: number},
-        "sentences": [{"start", "end", "support", "evidence", "source"}]}]}`: scores in [0, 1]; `groundedness` and
-        `hallucination` null without context; `start` and `end` characters of the answer; `evidence` null or
-        `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
+        `{"scores": [{"relevance", "groundedness", "hallucination", …, "signals": {name: number},
+        "sentences": [{"start", "end", "support", "evidence", "source", "fired": [str]}]}]}`: scores in [0, 1];
+        `groundedness` and `hallucination` null without context; `start` and `end` characters of the answer; `evidence`
+        null or `[start, end]`, characters of `context[source]`. Raises `WorkerFault` for any other payload or method.
+
+        An item may have `samples` [str], other answers to the same prompt, for `consistency`; `tokens`
+        [[chosen, top, …]] of log-probabilities, for `confidence`; `known`, a policy's name, for `novelty` and `attack`.
+        `lane` is `inline` (left out) where somebody waits, or `later`, which is put off and may raise `WorkerBusy`.
 
         `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
         every group, the cosine with the example that is nearest.
         """
         match method:
             case "score":
-                return {"scores": [_json(one) for one in await self.batcher.score(_items(payload))]}
+                scored = await self.batcher.score(_items(payload), _lane(payload))
+                return {"scores": [_json(one) for one in scored]}
             case "similar":
                 loop = asyncio.get_running_loop()
                 return {"similar": await loop.run_in_executor(self.executor, self.nearness.similar, *_texts(payload))}
@@ -106,13 +138,29 @@ def _texts(payload: Json) -> tuple[Sequence[str], Sequence[Examples]]:
     raise WorkerFault("scorer: the payload must have texts, and groups of texts, none of them empty")
 
 
+def _lane(payload: Json) -> Lane:
+    return "later" if payload.get("lane") == "later" else "inline"
+
+
 def _item(item: Json) -> Item:
     match item:
-        case {"question": str(question), "context": [*context], "answer": str(answer)} if all(
-            isinstance(part, str) for part in context
-        ):
-            return Item(question[:QUESTION], tuple(context), answer[:ANSWER])
+        case {"question": str(question), "context": [*context], "answer": str(answer)} if _strings(context):
+            samples, tokens, known = item.get("samples", []), item.get("tokens", []), item.get("known", "")
+            if isinstance(samples, list) and _strings(samples) and _tokens(tokens) and isinstance(known, str):
+                others = tuple(sample[:ANSWER] for sample in samples[:SAMPLES])
+                sure = tuple(tuple(map(float, token)) for token in tokens[:TOKENS])
+                return Item(question[:QUESTION], tuple(context), answer[:ANSWER], others, sure, known)
     raise WorkerFault("scorer: an item must have a question, a list of texts as its context, and an answer")
+
+
+def _strings(values: Sequence[Json]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _tokens(values: Json) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(token, list) and token and all(isinstance(value, float | int) for value in token) for token in values
+    )
 
 
 def _json(scored: Scored) -> Json:
@@ -120,9 +168,11 @@ def _json(scored: Scored) -> Json:
         "relevance": scored.relevance,
         "groundedness": scored.groundedness,
         "hallucination": scored.hallucination,
+        **scored.also,
         "signals": dict(scored.signals),
         "sentences": [
-            {"start": s.start, "end": s.end, "support": s.support, **_place(s.evidence)} for s in scored.sentences
+            {"start": s.start, "end": s.end, "support": s.support, **_place(s.evidence), "fired": list(s.fired)}
+            for s in scored.sentences
         ],
     }
 

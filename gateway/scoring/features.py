@@ -21,6 +21,7 @@ from gateway.scoring.tokens import Pieces
 # Below the first a piece counts as unsupported, above the second as supported, in between by share.
 UNSUPPORTED = 0.5
 SUPPORTED = 0.8
+MEANING = 0.5  # a sentence with less support is told to be unlike its context
 CLAIM = 3.0  # weight of a number's or a name's piece, where a word's is 1
 
 
@@ -73,6 +74,19 @@ def signals(answer: Judged) -> Mapping[str, float]:
         "numbers": float(any(word.number for word in answer.new)),
         "names": math.log1p(sum(word.name for word in answer.new)),
     }
+
+
+def fired(answer: Judged, span: tuple[int, int], support: float) -> tuple[str, ...]:
+    """What speaks against the sentence at characters `span`: `meaning`, `words`, `numbers`, `names`, in this order."""
+    said = [word for word in answer.words if span[0] <= word.start < span[1]]
+    new = [word for word in said if word in answer.new]
+    found = {
+        "meaning": support < MEANING,
+        "words": len(new) > len(said) / 2,
+        "numbers": any(word.number for word in new),
+        "names": any(word.name for word in new),
+    }
+    return tuple(name for name, speaks in found.items() if speaks)
 
 
 def relevance(question: Tensor, answer: Tensor) -> float:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from gateway.scoring import features
+from gateway.scoring import features, uncertainty
+from gateway.scoring.agreement import agreements
+from gateway.scoring.bank import Banks
 from gateway.scoring.features import Judged
 from gateway.scoring.head import Head
 from gateway.scoring.lexical import known
 from gateway.scoring.passages import Passage, passages
 from gateway.scoring.reader import Read, Reader
+from gateway.scoring.tokens import Pieces
+from gateway.scoring.uncertainty import Token
 from gateway.wire.sentences import sentences
 from kernels.dispatch import Ops
 from kernels.maxsim import PLAIN
@@ -24,9 +26,17 @@ from kernels.tile import packed
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """`samples` are other answers to the same prompt, `tokens` the answer's log-probabilities.
+
+    `known` names the policy whose banks of known texts the question is held against.
+    """
+
     question: str
     context: tuple[str, ...]
     answer: str
+    samples: tuple[str, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    known: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +50,25 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Characters `start:end` of the answer, their support in [0, 1], and where most of that comes from."""
+    """Characters `start:end` of the answer, their support in [0, 1], and where most of that comes from.
+
+    `fired` names what speaks against it: `meaning` (little in the context is like it), new `words`, `numbers`, `names`.
+    """
 
     start: int
     end: int
     support: float
     evidence: Evidence | None
+    fired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """`relevance` and `groundedness` in [0, 1]; `hallucination`, a probability; `signals` as of `features.signals`.
 
-    All but relevance are None or empty where there is no context or nothing was said.
+    All but relevance are None or empty where there is no context or nothing was said. `also` has, in [0, 1] and where
+    the item gives what it takes: `consistency` of samples, `confidence` by log-probabilities, `novelty` of the question
+    and how like an `attack` it is.
     """
 
     relevance: float
@@ -60,6 +76,20 @@ class Scored:
     sentences: tuple[Sentence, ...]
     hallucination: float | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
+    also: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An item, the parts of its context that are read, and the pieces of its texts that were not remembered."""
+
+    item: Item
+    parts: tuple[Passage, ...]
+    cut: Mapping[str, Pieces]
+
+    def texts(self) -> Iterator[str]:
+        yield from (part.text for part in self.parts)
+        yield from (self.item.question, self.item.answer, *self.item.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +97,66 @@ class _Case:
     item: Item
     question: Read
     answer: Read
+    samples: tuple[Read, ...]
     context: tuple[tuple[Passage, Read], ...]
 
 
 class Scorer:
-    """`score` is a pure function of the weights and the items; an item's scores do not depend on its batch."""
+    """`score` is a pure function of the weights and the items; an item's scores do not depend on its batch.
 
-    def __init__(self, reader: Reader, ops: Ops, head: Head) -> None:
+    `ready` is for any thread, `scored` for one. A bank that is not filled yet gives no score.
+    """
+
+    def __init__(self, reader: Reader, ops: Ops, head: Head, banks: Banks | None = None) -> None:
         self._reader = reader
         self._ops = ops
         self._head = head
+        self._banks = banks or {}
+
+    def score(self, items: Sequence[Item]) -> list[Scored]:
+        return self.scored([self.ready(item) for item in items])
+
+    def ready(self, item: Item) -> Ready:
+        """Choose what of the context is read, and cut what was not read before into pieces."""
+        ready = Ready(item, tuple(passages(item.context, item.answer)), {})
+        return replace(ready, cut=self._reader.cut(list(ready.texts())))
+
+    def remembers(self, text: str) -> bool:
+        return self._reader.remembers(text)
 
     @torch.inference_mode()
-    def score(self, items: Sequence[Item]) -> list[Scored]:
+    def warm(self, ready: Ready, part: int) -> None:
+        """Read one part of the context, so that less is left for `scored`."""
+        text = ready.parts[part].text
+        self._reader.read([text], keep=frozenset((text,)), cut=ready.cut)
+
+    @torch.inference_mode()
+    def scored(self, items: Sequence[Ready]) -> list[Scored]:
         if not items:
             return []
         cases = self._read(items)
         matches = self._matched(cases)
-        return [self._scored(case, best, where) for case, (best, where) in zip(cases, matches, strict=True)]
-
-    def _read(self, items: Sequence[Item]) -> list[_Case]:
-        chosen = [passages(item.context, item.answer) for item in items]
-        kept = frozenset(part.text for parts in chosen for part in parts)
-        texts = [part.text for parts in chosen for part in parts] + [t for i in items for t in (i.question, i.answer)]
-        read = dict(zip(texts, self._reader.read(texts, keep=kept), strict=True))
+        scores = [self._scored(case, best, where) for case, (best, where) in zip(cases, matches, strict=True)]
+        also, told = self._also(cases)
         return [
-            _Case(item, read[item.question], read[item.answer], tuple((part, read[part.text]) for part in parts))
-            for item, parts in zip(items, chosen, strict=True)
+            replace(one, also=more, signals={**one.signals, **signs})
+            for one, more, signs in zip(scores, also, told, strict=True)
+        ]
+
+    def _read(self, items: Sequence[Ready]) -> list[_Case]:
+        kept = frozenset(text for one in items for text in (*(p.text for p in one.parts), one.item.question))
+        cut = {text: pieces for one in items for text, pieces in one.cut.items()}
+        texts = [text for one in items for text in one.texts()]
+        read = dict(zip(texts, self._reader.read(texts, keep=kept, cut=cut), strict=True))
+        return [
+            _Case(
+                one.item,
+                read[one.item.question],
+                read[one.item.answer],
+                tuple(read[text] for text in one.item.samples),
+                tuple((part, read[part.text]) for part in one.parts),
+            )
+            for one in items
         ]
 
     def _matched(self, cases: Sequence[_Case]) -> list[tuple[Tensor, Tensor]]:
@@ -114,38 +177,87 @@ class Scorer:
             return Scored(relevance, None, ())
         judged = features.judged(case.answer.text, best, _known(case))
         told = features.signals(judged)
-        found = [_sentence(case, span, judged, where) for span in sentences(case.answer.text.text)]
+        ground = _Ground.of(case)
+        found = [_sentence(case, ground, span, judged, where) for span in sentences(case.answer.text.text)]
         said = tuple(sentence for sentence in found if sentence is not None)
         return Scored(relevance, 1 - told["unsupported"], said, self._head(told), told)
+
+    # What needs no context…
+
+    def _also(self, cases: Sequence[_Case]) -> tuple[list[dict[str, float]], list[Mapping[str, float]]]:
+        """Further scores and further signals of each case."""
+        told = [dict(uncertainty.signals(case.item.tokens)) for case in cases]
+        scores: list[dict[str, float]] = [{} for _ in cases]
+        for case, score in zip(cases, scores, strict=True):
+            if (sure := uncertainty.confidence(case.item.tokens)) is not None:
+                score["confidence"] = sure
+        several = [at for at, case in enumerate(cases) if case.samples]
+        prompts = [[read.encoding.tokens for read in (cases[at].answer, *cases[at].samples)] for at in several]
+        for at, (agreement, entropy) in zip(several, agreements(prompts, self._ops), strict=True):
+            scores[at]["consistency"], told[at]["meanings"] = agreement, entropy
+        self._near(cases, scores, "prompts", lambda near: ("novelty", 1 - near))
+        self._near(cases, scores, "attacks", lambda near: ("attack", near))
+        return scores, list(told)
+
+    def _near(
+        self,
+        cases: Sequence[_Case],
+        scores: Sequence[dict[str, float]],
+        kind: str,
+        score: Callable[[float], tuple[str, float]],
+    ) -> None:
+        """Hold every case's question against its policy's bank of that `kind`."""
+        for policy, banks in self._banks.items():
+            mine = [at for at, case in enumerate(cases) if case.item.known == policy and len(case.question.text)]
+            if kind not in banks or not mine:
+                continue
+            found = banks[kind].nearest(torch.stack([cases[at].question.encoding.vector for at in mine]))
+            for at, near in zip(mine, found or (), strict=found is not None):
+                name, value = score(near)
+                scores[at][name] = value
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """A context's sentences, and which one every piece is in."""
+
+    spans: list[tuple[int, int, int]]  # number of the passage, start and end in it
+    owners: Tensor
+
+    @classmethod
+    def of(cls, case: _Case) -> _Ground:
+        spans: list[tuple[int, int, int]] = []
+        owners: list[Tensor] = []
+        for at, (_, read) in enumerate(case.context):
+            owners.append(read.plan.owners + len(spans))
+            spans += [(at, start, end) for start, end in read.plan.sentences]
+        return cls(spans, torch.cat(owners))
 
 
 def _known(case: _Case) -> frozenset[str]:
     """The stems of the whole context, also of what was not read."""
     if sum(len(part.text) for part, _ in case.context) < sum(map(len, case.item.context)):
         return known(case.item.context)
-    return frozenset().union(*(read.stems for _, read in case.context))
+    return frozenset().union(*(read.plan.stems for _, read in case.context))
 
 
-def _sentence(case: _Case, span: tuple[int, int], judged: Judged, where: Tensor) -> Sentence | None:
+def _sentence(case: _Case, ground: _Ground, span: tuple[int, int], judged: Judged, where: Tensor) -> Sentence | None:
     run = slice(*features.within(case.answer.text.spans, *span))
     if run.start == run.stop:
         return None
     supports, mass = judged.supports[run], judged.mass[run]
-    evidence = _evidence(case.context, where[run], supports * mass)
-    return Sentence(*span, features.mean_support(supports, mass), evidence)
+    support = features.mean_support(supports, mass)
+    return Sentence(
+        *span, support, _evidence(case, ground, where[run], supports * mass), features.fired(judged, span, support)
+    )
 
 
-def _evidence(context: Sequence[tuple[Passage, Read]], where: Tensor, given: Tensor) -> Evidence | None:
+def _evidence(case: _Case, ground: _Ground, where: Tensor, given: Tensor) -> Evidence | None:
     """The sentence of the context that gives most support; the earliest of equals, None where there is no support."""
-    places = [(at, begin) for at, (_, read) in enumerate(context) for begin, _ in read.text.spans]
-    spans = [(at, *span) for at, (part, _) in enumerate(context) for span in sentences(part.text)]
-    votes: Counter[tuple[int, int, int]] = Counter()
-    for place, share in zip(where.tolist(), given.tolist(), strict=True):
-        if share > 0:
-            at, begin = places[place]
-            votes[spans[bisect(spans, (at, begin, len(context[at][0].text))) - 1]] += share
-    if not votes:
+    votes = torch.zeros(len(ground.spans), dtype=torch.float64)
+    votes.index_add_(0, ground.owners[where.long()], given.double().clamp_min(0))
+    if not votes.any():
         return None
-    at, start, end = max(votes, key=lambda span: (votes[span], [-part for part in span]))
-    part = context[at][0]
+    at, start, end = ground.spans[int((votes == votes.max()).nonzero()[0])]
+    part = case.context[at][0]
     return Evidence(part.source, part.start + start, part.start + end)
