@@ -26,11 +26,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         settings = {
             "upstreams": [
                 {"name": "scripted", "kind": "openai", "base_url": model.base_url},
-                {"name": "local", "kind": "embedded"},
+                {"name": "local", "kind": "embedded", "pooling": "mean"},
             ],
             "routes": [
                 {"model": "scripted", "upstreams": ["scripted"], "policy": "words"},
                 {"model": "busy", "upstreams": ["scripted"], "policy": "words"},
+                {"model": "plain", "upstreams": ["scripted"], "policy": "words"},
                 {"model": "embedded", "upstreams": ["local"], "policy": "words"},
             ],
             "scoring": None,

@@ -54,7 +54,7 @@ def test_log_probabilities_arrive(found: Found) -> None:
 
 
 def test_models_are_listed(found: Found) -> None:
-    assert {"scripted", "busy", "embedded"} == set(found["models"])
+    assert {"scripted", "busy", "plain", "embedded"} == set(found["models"])
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,18 @@ def test_errors_are_the_clients_own(found: Found, case: str, kind: str, status: 
 def test_a_stream_is_cut_before_what_is_forbidden(found: Found) -> None:
     assert found["cut"]["code"] == "content_filter"
     assert found["cut"]["said"].rstrip() == CUT.rstrip()
+
+
+def test_a_text_goes_on_streamed_or_not(found: Found) -> None:
+    assert found["continued"] == [SAYS, SAYS]
+
+
+def test_texts_become_vectors(found: Found) -> None:
+    assert found["embedded_texts"] == [[4.0, 0.5, -0.25]] * 2
+
+
+def test_texts_are_judged_by_the_operators_rails(found: Found) -> None:
+    assert found["moderated"] == [{"flagged": True, "categories": {"word": True, "secrets": False}}]
 
 
 def test_after_leaving_a_stream_the_next_answer_comes(found: Found) -> None:

@@ -137,7 +137,7 @@ def test_log_probabilities_arrive(client: openai.OpenAI) -> None:
 
 
 def test_models_are_listed(client: openai.OpenAI) -> None:
-    assert {"scripted", "busy", "embedded"} == {model.id for model in client.models.list()}
+    assert {"scripted", "busy", "plain", "embedded"} == {model.id for model in client.models.list()}
 
 
 def test_a_refused_request_is_an_error_of_the_clients_own(client: openai.OpenAI, stage: Stage) -> None:
@@ -196,6 +196,96 @@ def test_an_answer_names_the_exchange_in_the_log(client: openai.OpenAI, stage: S
     assert record["outcome"] == "completed"
 
 
+class TestCompletions:
+    """The older wire, which goes on with a text."""
+
+    def test_a_text_goes_on(self, client: openai.OpenAI, stage: Stage) -> None:
+        answer = client.completions.create(model="scripted", prompt="Once upon", max_tokens=9)
+        assert answer.choices[0].text == SAYS
+        assert answer.usage is not None
+        assert answer.usage.total_tokens > 0
+        assert stage.model.seen[-1].target == "/v1/completions"
+
+    def test_a_stream_says_the_same_and_ends_with_usage(self, client: openai.OpenAI) -> None:
+        options: Any = {"include_usage": True}
+        with client.completions.create(
+            model="scripted", prompt="Once upon", stream=True, stream_options=options
+        ) as stream:
+            *chunks, last = stream
+        assert "".join(chunk.choices[0].text for chunk in chunks) == SAYS
+        assert last.usage is not None
+
+    def test_a_refused_prompt_is_an_error_of_the_clients_own(self, client: openai.OpenAI, stage: Stage) -> None:
+        before = len(stage.model.seen)
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.completions.create(model="scripted", prompt=f"Two {FORBIDDEN}s.")
+        assert refused.value.code == "content_filter"
+        assert len(stage.model.seen) == before
+
+    def test_a_stream_is_cut_before_what_is_forbidden(self, client: openai.OpenAI) -> None:
+        said: list[str] = []
+        stream = client.completions.create(model="scripted", prompt=f"say {CUT}{FORBIDDEN} with you.", stream=True)
+        with pytest.raises(openai.APIError) as refused, stream:
+            said.extend(chunk.choices[0].text for chunk in stream)
+        assert refused.value.code == "content_filter"
+        assert "".join(said).rstrip() == CUT.rstrip()
+
+
+class TestEmbeddings:
+    @pytest.mark.parametrize("form", ["float", "base64", None])
+    def test_texts_become_vectors(self, client: openai.OpenAI, form: Any) -> None:
+        more = {"encoding_format": form} if form else {}
+        found = client.embeddings.create(model="scripted", input=["four", "tide"], **more)
+        assert found.usage.prompt_tokens == 7
+        assert [one.index for one in found.data] == [0, 1]
+        if form != "base64":
+            assert [one.embedding for one in found.data] == [[4.0, 0.5, -0.25]] * 2
+
+    def test_a_secret_is_taken_out_before_the_model_sees_it(self, client: openai.OpenAI, stage: Stage) -> None:
+        secret = "sk-proj-" + "a1B2c3D4e5F6g7H8i9J0" * 3
+        client.embeddings.create(model="scripted", input=["fine", f"Is {secret} a key?"])
+        asked = stage.model.seen[-1].json()["input"]
+        assert asked[0] == "fine"
+        assert secret not in asked[1]
+
+    def test_a_refused_input_is_an_error_of_the_clients_own(self, client: openai.OpenAI) -> None:
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.embeddings.create(model="scripted", input=f"Two {FORBIDDEN}s.")
+        assert refused.value.code == "content_filter"
+
+    def test_a_model_without_them_is_not_asked_again(self, stage: Stage) -> None:
+        with (
+            openai.OpenAI(base_url=stage.base_url, api_key="unused", max_retries=2) as client,
+            pytest.raises(openai.InternalServerError) as refused,
+        ):
+            client.embeddings.create(model="plain", input="hi")
+        assert (refused.value.status_code, refused.value.code) == (501, "not_supported")
+        ident = refused.value.response.headers["x-request-id"]
+        assert [event["id"] for event in stage.gateway.written() if event["model"] == "plain"] == [ident]
+
+
+class TestModerations:
+    def test_the_operators_rails_judge(self, client: openai.OpenAI, stage: Stage) -> None:
+        before = len(stage.model.seen)
+        texts = [f"two {FORBIDDEN}s", "fine", "sk-proj-" + "a1B2c3D4e5F6g7H8i9J0" * 3]
+        found = client.moderations.create(model="scripted", input=texts)
+        assert [result.flagged for result in found.results] == [True, False, True]
+        categories = [result.categories.model_dump(exclude_none=True) for result in found.results]
+        assert [[name for name, yes in one.items() if yes] for one in categories] == [["word"], [], ["secrets"]]
+        assert len(stage.model.seen) == before
+
+    def test_it_is_recorded_like_any_exchange(self, client: openai.OpenAI, stage: Stage) -> None:
+        raw = client.moderations.with_raw_response.create(model="scripted", input="fine")
+        ident = raw.headers["x-request-id"]
+        for name in ("exchange.started", "exchange.completed"):
+            (event,) = [event for event in stage.gateway.written(name) if event["id"] == ident]
+            assert (event["endpoint"], event["policy"], event["route"]) == ("/moderations", "words", "scripted")
+
+    def test_without_a_policy_to_ask_there_is_an_error_of_the_clients_own(self, client: openai.OpenAI) -> None:
+        with pytest.raises(openai.NotFoundError):
+            client.moderations.create(input="fine")
+
+
 class TestTheEmbeddedModel:
     """Nothing scripted: a real model behind the gateway."""
 
@@ -229,3 +319,18 @@ class TestTheEmbeddedModel:
         assert usage is not None
         (record,) = [event for event in stage.gateway.written() if event["id"] == raw.headers["x-request-id"]]
         assert (usage.prompt_tokens, usage.completion_tokens) == (record["input_tokens"], record["output_tokens"])
+
+    def test_goes_on_with_a_text(self, client: openai.OpenAI) -> None:
+        asked: dict[str, Any] = {"model": "embedded", "prompt": "The tide is", "temperature": 0, "max_tokens": 12}
+        answer = client.completions.create(**asked)
+        assert answer.choices[0].text
+        with client.completions.create(**asked, stream=True) as stream:
+            assert "".join(chunk.choices[0].text for chunk in stream if chunk.choices) == answer.choices[0].text
+
+    def test_gives_vectors(self, client: openai.OpenAI) -> None:
+        one, same, other = client.embeddings.create(
+            model="embedded", input=["The tide is high. " * 60, "The tide is high. " * 60, "Paris"]
+        ).data
+        assert len(one.embedding) == len(other.embedding) > 100
+        assert one.embedding == pytest.approx(same.embedding, abs=1e-2)
+        assert one.embedding != pytest.approx(other.embedding, abs=1e-2)

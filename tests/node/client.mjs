@@ -58,6 +58,22 @@ const cases = {
   },
   missing: () => refusal(create("hi", { model: "scriptod" })),
   busy: () => refusal(create("hi", { model: "busy" })),
+  continued: async () => {
+    const asked = { model: "scripted", prompt: "Once upon" };
+    const said = [];
+    for await (const chunk of await client.completions.create({ ...asked, stream: true })) {
+      said.push(chunk.choices[0].text);
+    }
+    return [(await client.completions.create(asked)).choices[0].text, said.join("")];
+  },
+  embedded_texts: async () => {
+    const found = await client.embeddings.create({ model: "scripted", input: ["four", "tide"] });
+    return found.data.map((one) => one.embedding);
+  },
+  moderated: async () => {
+    const found = await client.moderations.create({ model: "scripted", input: `two ${process.env.FORBIDDEN}s` });
+    return found.results.map(({ flagged, categories }) => ({ flagged, categories }));
+  },
   left: async () => {
     for await (const _ of await create("go on", { stream: true })) break;
     return (await create("and now?")).choices[0].finish_reason;

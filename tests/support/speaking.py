@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,12 @@ def speak(seen: Seen) -> Script:
     if asked["model"] == "busy":
         error = {"message": "slow down", "type": "rate_limit", "param": None, "code": "rate_limit_exceeded"}
         return answer({"error": error}, 429, [("content-type", "application/json"), ("retry-after", "1")])
+    if asked["model"] == "plain" and "messages" not in asked:
+        return answer({"detail": "Not Found"}, 404)
+    if seen.target.endswith("/embeddings"):
+        return answer(vectors(asked))
+    if "prompt" in asked:
+        return continued(asked)
     if asked.get("stream"):
         return stream([*map(event, chunks(asked)), DONE], PAUSE_S)
     choices = [{"index": n, "finish_reason": finish(asked), **whole(asked)} for n in range(asked.get("n", 1))]
@@ -94,3 +102,30 @@ def _calls(asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
     for at in range(0, len(ARGUMENTS), 5):
         yield {"index": 0, "function": {"arguments": ARGUMENTS[at : at + 5]}}
+
+
+def vectors(asked: dict[str, Any]) -> dict[str, Any]:
+    """One small vector a text; packed where that was asked for, as official clients do unless they are told not to."""
+    texts = [asked["input"]] if isinstance(asked["input"], str) else asked["input"]
+    made = [[float(len(text)), 0.5, -0.25] for text in texts]
+    packed = asked.get("encoding_format") == "base64"
+    values = [b64encode(struct.pack("<3f", *vector)).decode() for vector in made] if packed else made
+    data = [{"object": "embedding", "index": n, "embedding": value} for n, value in enumerate(values)]
+    return {"object": "list", "data": data, "model": asked["model"], "usage": {"prompt_tokens": 7, "total_tokens": 7}}
+
+
+def continued(asked: dict[str, Any]) -> Script:
+    """How a text goes on; `say …` is literal here too."""
+    given = asked["prompt"]
+    said = given.removeprefix("say ") if isinstance(given, str) and given.startswith("say ") else SAYS
+    head = {"id": "cmpl-1", "object": "text_completion", "created": 1_700_000_000, "model": asked["model"]}
+    if not asked.get("stream"):
+        choice = {"index": 0, "text": said, "logprobs": None, "finish_reason": "stop"}
+        return answer({**head, "choices": [choice], "usage": usage(5, 9)})
+    ends = [(word, None) for word in words(said)] + [("", "stop")]
+    told = [
+        {**head, "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": end}]} for text, end in ends
+    ]
+    if (asked.get("stream_options") or {}).get("include_usage"):
+        told.append({**head, "choices": [], "usage": usage(5, 9)})
+    return stream([*map(event, told), DONE], PAUSE_S)
