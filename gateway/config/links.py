@@ -14,7 +14,7 @@ from typing import Any
 import re2
 
 from gateway.config.document import Document, Place, mappings
-from gateway.config.policy import one_key
+from gateway.config.policy import REQUESTS, one_key
 from gateway.config.wording import listed, near
 
 
@@ -60,14 +60,17 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
                 _check_spec(policy, (*place, "spec"), rail.get("spec"), folder)
             case "pattern":
                 _check_patterns(policy, (*place, "deny"), rail)
-            case "score" if "input" in place:
-                policy.refuse(place, "scores are of answers: a score rail stands under output")
+            case "score":
+                _check_score(policy, place, rail, scored=scored)
             case "schema" | "leakage" if "input" in place:
                 policy.refuse(place, f"judges answers: a {kind} rail stands under output")
             case "schema" | "tools":
                 _check_schemas(policy, place, rail, folder)
-            case "score" | "topics" if not scored and (kind == "score" or rail.get("deny") or rail.get("allow")):
+            case "topics" if not scored and (rail.get("deny") or rail.get("allow")):
                 policy.refuse(place, "the gateway has no `scoring`")
+    known = policy.value.get("known")
+    for kind in ("prompts", "attacks") if isinstance(known, dict) else ():
+        _check_spec(policy, ("known", kind), known.get(kind), folder)
 
 
 def check_open(gateway: Document) -> None:
@@ -167,6 +170,19 @@ def _rails(policy: Document) -> Iterator[tuple[Place, str, Mapping[str, Any]]]:
             rail = one_key(raw)
             if isinstance(kind := rail.get("kind"), str):
                 yield (stage, n) if rail is raw else (stage, n, kind), kind, rail
+
+
+def _check_score(policy: Document, place: Place, rail: Mapping[str, Any], *, scored: bool) -> None:
+    metric, known = rail.get("metric"), policy.value.get("known")
+    if not scored:
+        policy.refuse(place, "the gateway has no `scoring`")
+    elif "input" in place and isinstance(metric, str) and metric not in REQUESTS:
+        policy.refuse(place, f"{metric} is a score of answers: it stands under output")
+    elif (rail.get("below") is None) == (rail.get("above") is None):
+        policy.refuse(place, "give it `below` or `above`, one of the two")
+    bank = {"novelty": "prompts", "attack": "attacks"}.get(metric) if isinstance(metric, str) else None
+    if bank and not (isinstance(known, dict) and known.get(bank)):
+        policy.refuse(place, f"there is nothing to hold it against: give the policy `known: {{{bank}: FILE}}`")
 
 
 def _check_nemo(policy: Document, place: Place, path: Any, folder: Path) -> None:

@@ -61,13 +61,37 @@ class NemoSpec(RailSpec):
     unit: Literal["sentence", "answer"] = "sentence"
 
 
+Metric = Literal[
+    "groundedness",
+    "relevance",
+    "hallucination",
+    "consistency",
+    "verified",
+    "toxicity",
+    "injection",
+    "novelty",
+    "attack",
+]
+REQUESTS: frozenset[str] = frozenset({"toxicity", "injection", "novelty", "attack"})
+"""Metrics of what a request says; the others are of answers."""
+
+
 class ScoreSpec(RailSpec):
-    """A threshold on one of the scorer's scores; judged on the whole answer."""
+    """A threshold on one of the scorer's scores, `below` or `above` which it acts."""
 
     kind: Literal["score"]
-    metric: Literal["groundedness", "relevance"]
-    below: Annotated[float, Field(ge=0, le=1)]
+    metric: Metric
+    below: Annotated[float, Field(ge=0, le=1)] | None = None
+    above: Annotated[float, Field(ge=0, le=1)] | None = None
+    unit: Literal["sentence", "answer"] = "answer"
     action: ActionWord = "flag"
+
+
+class KnownSpec(Frozen):
+    """Files beside the policy of texts that are known, one a line: usual prompts, and attacks."""
+
+    prompts: str | None = None
+    attacks: str | None = None
 
 
 class SchemaSpec(RailSpec):
@@ -153,6 +177,8 @@ class PolicySpec(Frozen):
     refusal: str | None = None  # the message of the error a blocked exchange ends with
     context: tuple[Literal["documents", "system", "tool", "user"], ...] = ("documents", "tool")
     """Which parts of a request an answer is scored against, as its evidence."""
+    known: KnownSpec = KnownSpec()
+    """What questions are held against, for the scores `novelty` and `attack`."""
     input: tuple[AnyRail, ...] = ()
     output: tuple[AnyRail, ...] = ()
 

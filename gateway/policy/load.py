@@ -40,8 +40,9 @@ def _bound(rail: AnyRail, policy: PolicySpec, tools: Tools, mark: str) -> Bound:
 def digest(spec: PolicySpec, folder: Path) -> str:
     """What tells one state of a policy from another: its file and all that it refers to, in 16 hex digits."""
     said = sha256(spec.model_dump_json().encode())
-    for rail in (*spec.input, *spec.output):
-        for file in _files(rail, folder):
+    known = [folder / name for name in (spec.known.prompts, spec.known.attacks) if name]
+    for files in (known, *(_files(rail, folder) for rail in (*spec.input, *spec.output))):
+        for file in files:
             said.update(str(file.relative_to(folder)).encode() + b"\0" + file.read_bytes())
     return said.hexdigest()[:16]
 

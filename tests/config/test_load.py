@@ -178,7 +178,7 @@ POLICY_CASES: list[Case] = [
     ("'sk-\\w+'", "'(?=x)'", ":3: input[0].pattern.deny[0]", "not an expression of RE2: invalid perl operator: (?="),
     ("deny: ['sk-\\w+']", "ignore_case: true", ":3: input[0].pattern", "denies nothing: give it `deny` or `builtin`"),
     ("{config: nemo/jailbreak}", "{config: nemo/jailbreak, deadline_ms: 0}", ":4: input[1].nemo.deadline_ms", "should be greater than 0"),
-    ("  - nemo: {config: nemo/jailbreak}", "  - score: {metric: relevance, below: 0.1}", ":4: input[1].score", "scores are of answers: a score rail stands under output"),
+    ("  - nemo: {config: nemo/jailbreak}", "  - score: {metric: relevance, below: 0.1}", ":4: input[1].score", "relevance is a score of answers: it stands under output"),
     ("  - nemo: {config: nemo/jailbreak}", "  - {kind: pattern, dny: [x]}", ":4: input[1].dny", "unknown key; did you mean 'deny'? (allowed: action, builtin, deadline_ms, deny, ignore_case, name, on_error)"),
     ("  - nemo: {config: nemo/jailbreak}", "  - pattern: {kind: nemo, config: nemo/jailbreak}", ":4: input[1]", "a rail is one key with its settings below it, such as `- pattern: {deny: ['…']}`"),
 ]  # fmt: skip
