@@ -41,7 +41,7 @@ class Judgement(BaseModel):
     count: int = Field(ge=0, description="how many times")
     fault: str = Field(description="why the rail could not judge: `timeout`, `lost`, `error`; else empty")
     ms: Ms = Field(ge=0, description="time it took")
-    enforced: bool = Field(description="false in a policy that only watches (`mode: shadow`)")
+    enforced: bool = Field(description="false where it only watches: `mode: shadow`, `/moderations`")
     remembered: int = Field(ge=0, description="texts that it had judged before and did not look at again")
 
 
@@ -86,8 +86,8 @@ class ExchangeCompleted(ExchangeStarted):
     """The canonical line: what one exchange left behind, however it ended. Times that never came are null."""
 
     outcome: Outcome = Field(
-        description="`blocked` by a policy, `unavailable` for want of a verdict, `rejected` before a route was found"
-        " (key, limit, size, shape), `failed` upstream or here, `cancelled` by the client"
+        description="`blocked` by a policy, `unavailable` for want of a verdict, `rejected` before it was begun"
+        " (key, limit, size, shape, an endpoint that no upstream has), `failed` upstream or here, `cancelled` by the client"
     )
     status: int = Field(description="HTTP status the client saw [http.response.status_code]")
     error: str = Field(description="code of the error that ended it, or empty [error.type]")
