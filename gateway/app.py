@@ -17,7 +17,10 @@ from gateway.config.policy import WebhookSpec
 from gateway.config.schema import Config
 from gateway.errors import WorkerError
 from gateway.http import endpoints, translated
+from gateway.http.auth import Keyring
 from gateway.ledger import Ledger, tariffs
+from gateway.limits.gate import Gate
+from gateway.limits.table import Table, created
 from gateway.observe.cost import Prices
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
@@ -48,25 +51,30 @@ class Wiring:
 class Desk:
     """What a process keeps while configurations come and go.
 
-    `scraped` answers `GET /metrics`; `going` are the ids of exchanges under way.
+    `scraped` answers `GET /metrics`; `accounts` are what keys have used; `going` are the ids of exchanges under way.
     """
 
     log: Log
     metrics: Metrics
     prices: Prices
     scraped: ASGIApp
+    accounts: Table
     going: set[str] = field(default_factory=set)
     memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
 
 
 @contextmanager
-def desk(config: Config, scraped: ASGIApp | None = None) -> Iterator[Desk]:
-    """The desk of a process that begins with `config`."""
+def desk(config: Config, scraped: ASGIApp | None = None, accounts: int | None = None) -> Iterator[Desk]:
+    """The desk of a process that begins with `config`. `accounts` is a descriptor of those that processes share."""
     with open_log(events_path(config)) as log:
         metrics = Metrics(lambda: log.dropped)
-        found = Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render))
+        table = Table(created(1) if accounts is None else accounts)
+        found = Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render), table)
         metrics.gauge("tidegate_memory_bytes", "What rails found in texts before, about.", lambda: found.memory.size)
-        yield found
+        try:
+            yield found
+        finally:
+            table.close()
 
 
 @asynccontextmanager
@@ -90,7 +98,8 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         tools = Tools(workers, poster=await _poster(stack, config))
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
         routes, capture = Routes(config.gateway.routes, targets), config.gateway.events.capture
-        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory)
+        gate = Gate(found.accounts)
+        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate)
         yield app(config, pipeline, found.scraped, workers)
 
 
@@ -99,15 +108,16 @@ def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[s
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
     models = [route.model for route in gateway.routes]
+    keys = Keyring(gateway.keys)
     starlette = Starlette(
         routes=[
-            Route("/v1/chat/completions", endpoints.Completions(pipeline, gateway.keys, max_body)),
-            Route("/v1/completions", endpoints.Completions(pipeline, gateway.keys, max_body, codec=COMPLETIONS)),
-            Route("/v1/embeddings", endpoints.Completions(pipeline, gateway.keys, max_body, codec=EMBEDDINGS)),
-            Route("/v1/moderations", endpoints.Completions(pipeline, gateway.keys, max_body, codec=MODERATIONS)),
-            Route("/v1/messages", endpoints.Completions(pipeline, gateway.keys, max_body, translated.MESSAGES)),
-            Route("/v1/responses", endpoints.Completions(pipeline, gateway.keys, max_body, translated.RESPONSES)),
-            Route("/v1/models", endpoints.Models(models, gateway.keys)),
+            Route("/v1/chat/completions", endpoints.Completions(pipeline, keys, max_body)),
+            Route("/v1/completions", endpoints.Completions(pipeline, keys, max_body, codec=COMPLETIONS)),
+            Route("/v1/embeddings", endpoints.Completions(pipeline, keys, max_body, codec=EMBEDDINGS)),
+            Route("/v1/moderations", endpoints.Completions(pipeline, keys, max_body, codec=MODERATIONS)),
+            Route("/v1/messages", endpoints.Completions(pipeline, keys, max_body, translated.MESSAGES)),
+            Route("/v1/responses", endpoints.Completions(pipeline, keys, max_body, translated.RESPONSES)),
+            Route("/v1/models", endpoints.Models(models, keys)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),
             Route("/metrics", scraped),

@@ -11,7 +11,7 @@ from gateway import record
 from gateway.config.schema import AnyUpstream, Config
 from gateway.errors import AuditUnavailable
 from gateway.exchange import Exchange
-from gateway.observe.cost import Prices, Tariff
+from gateway.observe.cost import Prices, Tariff, Usage
 from gateway.observe.log import Log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline.run import Answer
@@ -47,6 +47,10 @@ class Ledger:
         if self.sampler and exchange.outcome == "completed" and answer.text and self._chosen():
             where = exchange.route, exchange.upstream
             self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text))
+
+    def quote(self, model: str, target: Target, usage: Usage) -> float:
+        """US dollars that `usage` of `model` would cost there, without the time of a GPU, which nobody knows before."""
+        return self.prices.cost(usage, model=target.spec.model or model, upstream=target.spec.name).total
 
     def _chosen(self) -> bool:
         return random.random() < self.sample  # noqa: S311 - a sample, not a secret

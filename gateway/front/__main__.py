@@ -17,12 +17,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="gateway.front")
     parser.add_argument("--listen", type=int, required=True, help="descriptor that clients connect to")
     parser.add_argument("--control", type=int, required=True, help="descriptor to the supervisor")
+    parser.add_argument("--accounts", type=int, required=True, help="descriptor of what keys have used")
     parser.add_argument("--parent", type=int, required=True, help="pid to die with")
     given = parser.parse_args()
     die_with(given.parent)
     quiet()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(socket.socket(fileno=given.listen), socket.socket(fileno=given.control)))
+        listener, control = socket.socket(fileno=given.listen), socket.socket(fileno=given.control)
+        runner.run(serve(listener, control, given.accounts))
 
 
 if __name__ == "__main__":

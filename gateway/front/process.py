@@ -27,9 +27,9 @@ FAREWELL_S = 2.0  # for exchanges that were cut off to leave their records
 SCRAPE_S = 5.0
 
 
-async def serve(listener: socket.socket, control: socket.socket) -> None:
+async def serve(listener: socket.socket, control: socket.socket, accounts: int) -> None:
     """Serve on `listener` until SIGTERM, SIGINT or the supervisor's end, then finish what is under way in time."""
-    front = Front()
+    front = Front(accounts)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, front.stop.set)
@@ -46,6 +46,7 @@ async def serve(listener: socket.socket, control: socket.socket) -> None:
 
 @dataclass(slots=True, eq=False)
 class Front:
+    accounts: int
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     retiring: set[asyncio.Task[None]] = field(default_factory=set)
     supervisor: Peer = field(init=False)
@@ -57,7 +58,7 @@ class Front:
 
     async def serve(self, listener: socket.socket) -> None:
         order = Order.read(await self.supervisor.ask("order"))
-        with desk(order.config, Scraped(self.supervisor)) as self.desk:
+        with desk(order.config, Scraped(self.supervisor), self.accounts) as self.desk:
             self.door = Door(self.desk)
             await self.door.prepare(order)
             self.door.commit(order.generation)

@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Sequence
-from hashlib import sha256
+from hashlib import blake2b, sha256
 
 from gateway.config.schema import Key
 from gateway.errors import Unauthenticated
+from gateway.limits.gate import Account
+from gateway.limits.rule import Rule
 from gateway.pipeline.run import Principal
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+OPEN = Principal()
 
-def principal(headers: Headers, keys: Sequence[Key]) -> Principal:
-    """The principal whose key the request carries; without configured keys everybody is welcome.
 
-    Every key is compared, so that the time taken does not tell which one was near. Raises `Unauthenticated`.
+class Keyring:
+    """The keys of one configuration.
+
+    A digest is looked up by a hash of it that only this process can compute, so that the time a miss takes tells
+    nothing of the digests there are; the one that is found is compared in constant time.
     """
-    if not keys:
-        return Principal()
-    digest = sha256(_token(headers)).hexdigest()
-    found = [key for key in keys if hmac.compare_digest(key.sha256, digest)]
-    if not found:
-        raise Unauthenticated("The API key is not known here; send 'Authorization: Bearer <key>'.")
-    return Principal(found[0].name, found[0].policy)
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._found = {self._place(key.sha256): (key.sha256, _principal(key)) for key in keys}
+
+    def principal(self, headers: Headers) -> Principal:
+        """The principal whose key the request carries; without configured keys everybody is welcome.
+
+        Raises `Unauthenticated`.
+        """
+        if not self._found:
+            return OPEN
+        digest = sha256(_token(headers)).hexdigest()
+        known, principal = self._found.get(self._place(digest), ("", OPEN))
+        if not hmac.compare_digest(known, digest):
+            raise Unauthenticated("The API key is not known here; send 'Authorization: Bearer <key>'.")
+        return principal
+
+    def _place(self, digest: str) -> bytes:
+        return blake2b(digest.encode(), key=self._secret, digest_size=16).digest()
+
+
+def _principal(key: Key) -> Principal:
+    rule = Rule.of(key.limits)
+    account = Account(key.name, rule, key.limits.assumed_output_tokens) if rule.limits else None
+    return Principal(key.name, key.policy, None if key.routes is None else frozenset(key.routes), account)
 
 
 def _token(headers: Headers) -> bytes:

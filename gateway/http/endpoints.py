@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from gateway.config.schema import Key
 from gateway.errors import MethodNotAllowed, NotFound, TidegateError, Unauthenticated
 from gateway.exchange import Exchange, Timing
-from gateway.http import auth
+from gateway.http.auth import Keyring
 from gateway.http.client import Asgi, Gone, body, while_there
 from gateway.http.translated import Translator, Wire
 from gateway.pipeline import Pipeline
@@ -31,7 +30,7 @@ class Completions:
     """`POST` of whatever the pipeline answers by a `codec`, or what a `wire` translates to that and back."""
 
     pipeline: Pipeline
-    keys: Sequence[Key]
+    keys: Keyring
     max_body: int
     wire: Wire | None = None
     codec: Codec = CHAT
@@ -45,7 +44,7 @@ class Completions:
         client = Translator(Asgi(send), self.wire) if self.wire else Asgi(send)
         try:
             _expect(scope, "POST")
-            principal = auth.principal(scope["headers"], self.keys)
+            principal = self.keys.principal(scope["headers"])
             exchange.principal = principal.name
             raw = await body(scope, receive, self.max_body)
             raw = client.take(raw) if isinstance(client, Translator) else raw
@@ -83,18 +82,22 @@ class Models:
     """`GET /v1/models`: the routes, as OpenAI lists models."""
 
     names: Sequence[str]
-    keys: Sequence[Key]
+    keys: Keyring
     clock: Callable[[], float] = time.monotonic
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         began, client = self.clock(), Asgi(send)
         try:
             _expect(scope, "GET", "HEAD")
-            auth.principal(scope["headers"], self.keys)
+            principal = self.keys.principal(scope["headers"])
         except TidegateError as error:
             await _refuse(error, client, self.clock() - began)
             return
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "tidegate"} for name in self.names]
+        data = [
+            {"id": name, "object": "model", "created": 0, "owned_by": "tidegate"}
+            for name in self.names
+            if principal.may(name)
+        ]
         listed = {"object": "list", "data": data}
         await _json(client, 200, listed, _standing(_ident(), self.clock() - began))
 

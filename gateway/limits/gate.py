@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from gateway.errors import LimitsUnavailable, QuotaExceeded, RequestsLimited, TidegateError, TokensLimited
@@ -66,10 +65,9 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The accounts of all keys that are limited in anything."""
+    """Where every exchange passes whose key is limited in anything."""
 
     store: Store
-    accounts: Mapping[str, Account] = field(default_factory=dict)
     on_store_error: Literal["closed", "open"] = "closed"
 
     async def admit(self, account: Account, ident: str, need: Need) -> Lease:

@@ -4,6 +4,7 @@ It reads downwards in the order things happen. What a later step needs is on the
 
     run         the call that began an exchange, how it stands, and whom it is told to
     response    what the client was told so far, and the record
+    need        what a key must be allowed for an exchange to begin
     moderation  texts judged for whoever asks
 """
 
@@ -19,8 +20,10 @@ from typing import Any
 from gateway.config.schema import OpenAISpec
 from gateway.errors import NotSupported, PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
+from gateway.limits.gate import Gate
 from gateway.pipeline import moderation
 from gateway.pipeline.capture import Capture, Mode
+from gateway.pipeline.need import needed, permitted
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
 from gateway.policy.memory import Memory
@@ -52,6 +55,7 @@ class Pipeline:
     clock: Callable[[], float]
     capture: Mode = "none"  # which texts of an exchange its record keeps
     memory: Memory | None = None  # without one every text is judged anew
+    gate: Gate | None = None  # where keys have limits
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -76,8 +80,9 @@ class Pipeline:
     async def _answer(self, call: Call, exchange: Exchange, sent: Response) -> None:
         body = call.codec.read(call.raw)
         route = self.routes.pick(body["model"])
-        targets = able(route, call.codec.endpoint)
+        targets = able(permitted(call, route), call.codec.endpoint)
         run = sent.run = self._admitted(call, exchange, body, route)
+        await self._reserved(call, run, targets)
         self.ledger.started(exchange)
         raw = await self._inspected(call.raw, run)
         exchange.timing.sent = self.clock()
@@ -103,6 +108,12 @@ class Pipeline:
         run.reader = self.memory.reader(call.principal.name) if self.memory is not None else None
         return run
 
+    async def _reserved(self, call: Call, run: Run, targets: Sequence[Target]) -> None:
+        """Take what the exchange may come to from what the key may use. Raises `TooManyRequests`."""
+        if (account := call.principal.account) and self.gate:
+            run.lease = await self.gate.admit(account, call.id, needed(call, run, targets, self.ledger))
+            run.lease.enforce()
+
     async def _inspected(self, raw: bytes, run: Run) -> bytes:
         """The request's bytes as they may be sent: untouched, or with what the rails rewrote."""
         subject = _subject(run)
@@ -122,7 +133,8 @@ class Pipeline:
     async def _moderated(self, call: Call, exchange: Exchange, sent: Response) -> None:
         body = call.codec.read(call.raw)
         route = moderation.chosen(body, call.principal, self.routes, self.policies)
-        run = sent.run = self._admitted(call, exchange, body, route)
+        run = sent.run = self._admitted(call, exchange, body, permitted(call, route))
+        await self._reserved(call, run, ())
         self.ledger.started(exchange)
         subject = _subject(run)
         began = self.clock()

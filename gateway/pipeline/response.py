@@ -80,6 +80,7 @@ class Response:
             "x-request-id": self.exchange.id,
             "x-tidegate-verdict": self.run.docket.verdict() if self.run else "allow",
             "x-tidegate-overhead-ms": f"{max(overhead, 0) * 1000:.2f}",
+            **(self.run.lease.headers() if self.run and self.run.lease else {}),
         }
 
     def record(self) -> None:
@@ -106,6 +107,8 @@ class Response:
         if run.target:
             answer = Answer(run.tally.text(), run.question, run.context)
             self.ledger.answered(exchange, run.target, answer)
+        if run.lease:
+            run.lease.settle(exchange.usage.input + exchange.usage.output, exchange.cost.total)
 
 
 _FORWARDED = frozenset({"content-type", "retry-after", "openai-processing-ms", "openai-version"})

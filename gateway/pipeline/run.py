@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.exchange import Exchange, Usage
+from gateway.limits.gate import Account, Lease
 from gateway.pipeline.capture import Capture
 from gateway.policy.docket import Docket, Stage
 from gateway.policy.memory import Reader
@@ -20,10 +21,15 @@ from gateway.wire.codec import CHAT, Codec
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks: a key's name, and the policy bound to it if any."""
+    """Who asks: a key's name, the policy bound to it if any, the routes it may ask for, and what it may use of them."""
 
     name: str = ""
     policy: str | None = None
+    routes: frozenset[str] | None = None  # None: all
+    account: Account | None = None  # None: without limits
+
+    def may(self, route: str) -> bool:
+        return self.routes is None or route in self.routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Ledger(Protocol):
     def started(self, exchange: Exchange) -> None: ...
     def completed(self, exchange: Exchange) -> None: ...
     def answered(self, exchange: Exchange, target: Target, answer: Answer) -> None: ...
+    def quote(self, model: str, target: Target, usage: Usage) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ class Run:
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
     capture: Capture = field(default_factory=Capture)
+    lease: Lease | None = None  # what is reserved of the key's limits, where it has any
     reader: Reader | None = None  # of what rails found in texts before
 
     @property

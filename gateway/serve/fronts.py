@@ -19,6 +19,7 @@ import gateway
 from gateway.errors import WorkerFault
 from gateway.front.order import Order
 from gateway.front.peer import Answers, Declined, Gone, Json, Peer
+from gateway.limits.table import created
 from gateway.serve.crew import Report
 from gateway.serve.tally import Tally
 
@@ -27,6 +28,7 @@ NAME = "http"  # of these processes, in events and metrics
 BACKOFF_S = (0.0, 0.2, 1.0, 5.0)
 """Before the n-th restart in a row of an HTTP process."""
 
+SPARE = 3  # times as many processes as are wanted may hold accounts: one that goes may outlive the start of the next
 STEADY_S = 30.0  # a process that lived this long starts the count anew
 ANSWER_S = 60.0  # policies are built in well under a second; on a machine that does other things, in some
 COUNT_S = 2.0
@@ -42,6 +44,7 @@ class Fronts:
         self.released: Callable[[], None] = lambda: None  # called when some process holds a configuration no longer
         self.cancelled = 0
         self.stopping = asyncio.Event()
+        self.accounts = -1  # descriptor of what keys have used, which all processes share
         self._slots: list[Slot] = []
 
     @property
@@ -54,6 +57,7 @@ class Fronts:
         return {self.current.generation}.union(*(front.holding for front in self.fronts))
 
     def start(self, count: int) -> None:
+        self.accounts = created(SPARE * count)
         self._slots = [Slot(self) for _ in range(count)]
 
     async def ready(self) -> None:
@@ -128,7 +132,7 @@ class Slot:
         """One process, from its start to its end; what ended it."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = await _spawned(self.owner.listener, theirs)
+            process = await _spawned(self.owner.listener, theirs, self.owner.accounts)
         front = self.front = Front(self.owner, process, lambda: self._serves(process, began))
         try:
             if self.owner.stopping.is_set():
@@ -243,14 +247,14 @@ async def _first(event: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> N
         waiting.cancel()
 
 
-async def _spawned(listener: socket.socket, control: socket.socket) -> Process:
+async def _spawned(listener: socket.socket, control: socket.socket, accounts: int) -> Process:
     listen, told = listener.fileno(), control.fileno()
-    words = {"--listen": listen, "--control": told, "--parent": os.getpid()}
+    words = {"--listen": listen, "--control": told, "--accounts": accounts, "--parent": os.getpid()}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "gateway.front"),
         *(word for name, value in words.items() for word in (name, str(value))),
         stdin=DEVNULL,
-        pass_fds=[listen, told],
+        pass_fds=[listen, told, accounts],
         env={**os.environ, "PYTHONPATH": _path()},
         start_new_session=True,
     )

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from gateway.config.schema import Key, OpenAISpec, RouteSpec, Timeouts
 from gateway.http import endpoints
+from gateway.http.auth import Keyring
 from gateway.ledger import Ledger
 from gateway.observe.cost import Prices
 from gateway.observe.log import open_log
@@ -81,7 +82,7 @@ async def front(
             routes = Routes([RouteSpec(model="m", upstreams=tuple(targets))], targets)
             metrics = Metrics()
             pipeline = Pipeline(routes, policies, Ledger(log, metrics, Prices({}, {}, {})), time.monotonic)
-            app = _app(endpoints.Completions(pipeline, tuple(keys), max_body), endpoints.Models(["m"], tuple(keys)))
+            app = _app(endpoints.Completions(pipeline, Keyring(keys), max_body), endpoints.Models(["m"], Keyring(keys)))
             async with _serving(app) as server:
                 url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
                 async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:

@@ -15,7 +15,7 @@ from support.answers import DONE, event
 
 from gateway.config.schema import OpenAISpec, RouteSpec
 from gateway.errors import UpstreamError
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Usage
 from gateway.pipeline import Pipeline
 from gateway.pipeline.run import Answer, Call, Principal
 from gateway.policy.policy import Policy
@@ -106,6 +106,9 @@ class Heard:
 
     def completed(self, exchange: Exchange) -> None:
         self.records.append(copy.deepcopy(exchange))
+
+    def quote(self, model: str, target: Target, usage: Usage) -> float:
+        return (usage.input + usage.output) / 1_000_000  # a dollar for a million
 
     # what it comes to
 
