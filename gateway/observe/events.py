@@ -87,7 +87,8 @@ class ExchangeCompleted(ExchangeStarted):
 
     outcome: Outcome = Field(
         description="`blocked` by a policy, `unavailable` for want of a verdict, `rejected` before it was begun"
-        " (key, limit, size, shape, an endpoint that no upstream has), `failed` upstream or here, `cancelled` by the client"
+        " (key, limit, size, shape, an endpoint that no upstream has), `failed` upstream or here,"
+        " `cancelled` by the client"
     )
     status: int = Field(description="HTTP status the client saw [http.response.status_code]")
     error: str = Field(description="code of the error that ended it, or empty [error.type]")
