@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.engines import pii
+from gateway.policy.engines import recognisers as r
 from gateway.policy.engines.pii import Engine, Kind
 from gateway.policy.engines.recognisers import Span
 
@@ -133,6 +135,16 @@ SCRAPS = (
     "415-555-0134",
     "10.0.0.1",
     "call ",
+    "ext. ",
+    "x41",
+    "https://",
+    "WWW.",
+    "example.com",
+    ".co.uk",
+    "DE89 3704 0440 0532 0130 00",
+    "::fe80",
+    "\u017f",
+    "\u0663",
     "ssn ",
     " ",
     "\n",
@@ -147,6 +159,25 @@ def test_spans_are_in_order_within_the_text_and_do_not_overlap(text: str) -> Non
     spans = asyncio.run(ENGINE.spans(text, WANTED, 0.0))
     assert all(0 <= start < end <= len(text) and 0 < score <= 1 for start, end, _, score in spans)
     assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+Heads = Callable[[str], Iterable[int]]
+HEADED: list[tuple[re.Pattern[str], Heads]] = [
+    (r._EMAIL, r._locals),
+    (r._DIGITS, lambda text: r._in_rows(r._DIGITS_HEAD, r._DIGITS_ROWS, text)),
+    (r._IBAN, r._countries),
+    (r._SSN, lambda text: r._in_rows(r._SSN_HEAD, r._SSN_ROWS, text)),
+    (r._NORTH_AMERICAN, lambda text: r._in_rows(r._NORTH_AMERICAN_HEAD, r._NORTH_AMERICAN_ROWS, text)),
+    (r._URL, r._schemes),
+    (r._HOST, r._hosts),
+    (r._IP, r._machines),
+]
+
+
+@pytest.mark.parametrize(("pattern", "heads"), HEADED)
+@given(text=texts)
+def test_looking_only_where_a_match_may_begin_finds_them_all(pattern: re.Pattern[str], heads: Heads, text: str) -> None:
+    assert [m.span() for m in r._headed(pattern, heads(text), text)] == [m.span() for m in pattern.finditer(text)]
 
 
 @given(texts, st.integers(min_value=1, max_value=200))

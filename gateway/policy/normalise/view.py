@@ -67,6 +67,7 @@ class Normaliser:
     spelling: Dfa = field(default_factory=lambda: Dfa(built([parsed(ESCAPE)])))
     # Of a printable ASCII text: an escape, or where a run may carry text.
     suspect: Matcher = field(default_factory=lambda: matcher([ESCAPE, CONTROL, BASE64.head, HEX.head]))
+    altered: Matcher = field(default_factory=lambda: matcher([ESCAPE, CONTROL]))
     starts: Matcher = field(default_factory=lambda: matcher([BASE64.head, HEX.head]))
 
     def normal(self, text: str) -> Normal:
@@ -77,9 +78,13 @@ class Normaliser:
 
     def views(self, text: str) -> list[View]:
         """All that `text` says beside itself."""
-        if text.isascii() and self.suspect.any.search(text.encode()) is None:
+        if not text.isascii():
+            return [*self._folded(text), *self._decoded(text)]
+        data = text.encode()
+        if self.suspect.any.search(data) is None:
             return []
-        return [*self._folded(text), *self._decoded(text)]
+        folded = self._folded(text) if self.altered.any.search(data) is not None else ()
+        return [*folded, *self._decoded(text)]
 
     def _folded(self, text: str) -> Iterator[View]:
         pieces = list(self._pieces(text))
