@@ -46,7 +46,8 @@ class Ledger:
         )
         if self.sampler and exchange.outcome == "completed" and answer.text and self._chosen():
             where = exchange.route, exchange.upstream
-            self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text))
+            said = answer.question, answer.context, answer.text, answer.samples, answer.tokens, answer.policy
+            self.sampler.offer(Sample(exchange.id, *where, *said))
 
     def quote(self, model: str, target: Target, usage: Usage) -> float:
         """US dollars that `usage` of `model` would cost there, without the time of a GPU, which nobody knows before."""
@@ -64,18 +65,13 @@ class Ledger:
 
     def scored(self, sample: Sample, scores: Mapping[str, Any], seconds: float) -> None:
         """`sampler.Recorded`: what the scorer said of one answer."""
-        values = {metric: scores[metric] for metric in ("relevance", "groundedness") if scores.get(metric) is not None}
-        parts = {"groundedness": [s["support"] for s in scores["sentences"]]} if "groundedness" in values else {}
-        self.log.emit(
-            "score.recorded",
-            id=sample.id,
-            route=sample.route,
-            upstream=sample.upstream,
-            scores=values,
-            parts=parts,
-            scorer=scores.get("scorer", "minilm"),
-            ms=round(seconds * 1000, 3),
-        )
+        self.metrics.scores.add(("scored",))
+        fields = {"id": sample.id, "route": sample.route, "upstream": sample.upstream}
+        self.log.emit("score.recorded", **fields, **record.scored(scores), ms=round(seconds * 1000, 3))
+
+    def unscored(self, why: str, count: int) -> None:
+        """Answers that will have no scores: `shed` or `failed`."""
+        self.metrics.scores.add((why,), count)
 
 
 def tariffs(config: Config) -> dict[str, Tariff]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.exchange import Captured, Exchange, Judgement
@@ -44,6 +44,39 @@ def completed(exchange: Exchange) -> dict[str, Any]:
         "scannable_bytes": exchange.scannable,
         **({"captured": _captured(exchange.captured)} if exchange.captured else {}),
     }
+
+
+METRICS = (
+    "relevance",
+    "groundedness",
+    "hallucination",
+    "verified",
+    "consistency",
+    "confidence",
+    "toxicity",
+    "injection",
+    "novelty",
+    "attack",
+)
+"""What the scorer may say of an exchange, in [0, 1]."""
+
+
+def scored(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `score.recorded`, but for the exchange's, from what the scorer `said` of one answer."""
+    values = {metric: said[metric] for metric in METRICS if said.get(metric) is not None}
+    sentences = said["sentences"]
+    return {
+        "scores": values,
+        "parts": {"groundedness": [s["support"] for s in sentences]} if "groundedness" in values else {},
+        "signals": dict(said.get("signals", {})),
+        "sentences": [_sentence(sentence) for sentence in sentences],
+        "scorer": said.get("scorer", "minilm"),
+    }
+
+
+def _sentence(said: Mapping[str, Any]) -> dict[str, Any]:
+    span = {"start": said["start"], "end": said["end"], "support": said["support"]}
+    return {**span, "evidence": said["evidence"], "source": said["source"], "fired": list(said.get("fired", ()))}
 
 
 def _captured(captured: Captured) -> dict[str, Any]:

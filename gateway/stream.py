@@ -20,12 +20,13 @@ from gateway.policy.channel import Channel
 from gateway.policy.policy import enforce
 from gateway.policy.window import Span, Window
 from gateway.wire import body as json_body
-from gateway.wire import chat, envelope, sse
+from gateway.wire import chat, envelope, logprobs, sse
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.passage import Path
 from gateway.wire.usage import Counts
 
 _OTHER: Path = (-1,)  # where an event's lines stand that are not data; no path in an object begins so
+_TOKENS = 16_384  # whose log-probabilities are kept for the scorer
 _DRAIN_S = 0.25
 """How long a finished upstream may take to close its body, so that its connection can be used again."""
 
@@ -73,6 +74,8 @@ class Tally:
     newest: dict[str, Any] | None = None
     choices: dict[int, bool] = field(default_factory=dict)  # by index: whether it ended
     said: list[str] = field(default_factory=list)
+    others: dict[int, list[str]] = field(default_factory=dict)  # what the other choices say
+    tokens: list[logprobs.Token] = field(default_factory=list)  # of the first choice, where the upstream tells
     characters: int = 0  # of all that the model wrote
 
     def note(self, chunk: dict[str, Any], texts: list[chat.Delta]) -> None:
@@ -89,6 +92,8 @@ class Tally:
         spoken = [text for text in texts if text.key is not None]
         if spoken:
             self._note_texts(spoken)
+            if len(self.tokens) < _TOKENS:
+                self.tokens += logprobs.tokens(chunk)
 
     def _note_texts(self, texts: list[chat.Delta]) -> None:
         now = self.clock()
@@ -99,10 +104,16 @@ class Tally:
             self.characters += len(text.text)
             if text.key == self.codec.first:
                 self.said.append(text.text)
+            elif text.key and self.codec.first and text.key[1] == self.codec.first[1]:
+                self.others.setdefault(text.key[0], []).append(text.text)
 
     def text(self) -> str:
         """What the model said in its first choice, as far as it got."""
         return "".join(self.said)
+
+    def samples(self) -> list[str]:
+        """What it said in the other choices, in their order."""
+        return ["".join(self.others[index]) for index in sorted(self.others)]
 
 
 class Keeper(Protocol):

@@ -119,7 +119,7 @@ def test_scores_are_written_as_the_catalogue_has_them(ledger: Ledger, written: W
     assert ledger.sampler
     ledger.answered(finished(), openai(), ANSWER)
     sample = ledger.sampler.queue.get_nowait()
-    sentences = [{"start": 0, "end": 14, "support": 0.75, "evidence": [0, 13], "source": 0}]
+    sentences = [{"start": 0, "end": 14, "support": 0.75, "evidence": [0, 13], "source": 0, "fired": ["names"]}]
     ledger.scored(sample, {"relevance": 0.5, "groundedness": 0.75, "sentences": sentences}, 0.012)
     ledger.scored(sample, {"relevance": 0.5, "groundedness": None, "sentences": []}, 0.012)
     grounded, plain = written("score.recorded")
@@ -127,7 +127,10 @@ def test_scores_are_written_as_the_catalogue_has_them(ledger: Ledger, written: W
         {"relevance": 0.5, "groundedness": 0.75},
         {"groundedness": [0.75]},
     )
+    assert grounded["sentences"] == sentences
     assert (plain["scores"], plain["parts"], plain["ms"]) == ({"relevance": 0.5}, {}, 12.0)
+    ledger.unscored("shed", 3)
+    assert ledger.metrics.scores.values == {("scored",): 2.0, ("shed",): 3.0}
 
 
 def test_what_the_operator_says_of_an_upstream_is_its_tariff() -> None:

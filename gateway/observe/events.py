@@ -134,6 +134,19 @@ class ExchangeCompleted(ExchangeStarted):
     captured: Captured | None = Field(default=None, description="its texts; only where `events.capture` says so")
 
 
+class Sentence(BaseModel):
+    """One sentence of an answer, as the scorer sees it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: int = Field(ge=0, description="its first character in the answer")
+    end: int = Field(ge=0, description="… and the one after its last")
+    support: float = Field(ge=0, le=1, description="how much of it the evidence has")
+    evidence: list[int] | None = Field(description="start and end of the sentence it most goes back to, if any")
+    source: int | None = Field(description="… in which of the texts the request marks as evidence, from 0")
+    fired: list[str] = Field(description="what speaks against it: `meaning`, `words`, `numbers`, `names`")
+
+
 class ScoreRecorded(Event):
     """The scorer measured an answer. [gen_ai.evaluation.result]"""
 
@@ -142,6 +155,8 @@ class ScoreRecorded(Event):
     upstream: str
     scores: dict[str, float] = Field(description="value by metric")
     parts: dict[str, list[float]] = Field(description="values per sentence of the answer, for metrics that have them")
+    signals: dict[str, float] = Field(description="what the scores were made of; docs/scoring.md")
+    sentences: list[Sentence] = Field(description="where each sentence's support comes from; no text")
     scorer: str = Field(description="encoder and heads that measured")
     ms: Ms = Field(ge=0)
 

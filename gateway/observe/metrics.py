@@ -47,6 +47,9 @@ class Metrics:
             "tidegate_text_bytes_total", "Text there was, and text that was judged.", ("route", "class")
         )
         self.restarts = Counter("tidegate_worker_restarts_total", "Workers that were replaced.", ("worker",))
+        self.scores = Counter(
+            "tidegate_scores_total", "Answers offered to the scorer beside the path: scored, shed, failed.", ("result",)
+        )
         self.seconds = Histogram("tidegate_exchange_seconds", "From request to end of answer.", _WHERE, _LONG)
         self.first_token = Histogram("tidegate_first_token_seconds", "From request to first text.", _WHERE, _LONG)
         self.per_token = Histogram("tidegate_per_output_token_seconds", "After the first token.", _WHERE, _SHORT)

@@ -105,7 +105,8 @@ class Response:
         exchange.usage = run.usage()
         exchange.captured = run.capture.record(run.vault)
         if run.target:
-            answer = Answer(run.tally.text(), run.question, run.context)
+            said = run.tally.text(), run.question, run.context, run.tally.samples(), run.tally.tokens
+            answer = Answer(*said, policy=exchange.policy)
             self.ledger.answered(exchange, run.target, answer)
         if run.lease:
             run.lease.settle(exchange.usage.input + exchange.usage.output, exchange.cost.total)

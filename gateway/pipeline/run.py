@@ -17,6 +17,7 @@ from gateway.policy.window import Window
 from gateway.routing import Route, Target
 from gateway.stream import Tally
 from gateway.wire.codec import CHAT, Codec
+from gateway.wire.logprobs import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,17 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as the scorer needs it: the first choice's text, and what it answers to."""
+    """An answer as the scorer needs it: the first choice's text, what it answers to, the other choices' `samples`.
+
+    `tokens` are log-probabilities (`wire.logprobs`), `policy` the name of the one it was judged by.
+    """
 
     text: str
     question: str
     context: Sequence[str]
+    samples: Sequence[str] = ()
+    tokens: Sequence[Token] = ()
+    policy: str = ""
 
 
 @dataclass(slots=True)

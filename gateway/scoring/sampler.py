@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
-from gateway.errors import WorkerError
+from gateway.errors import WorkerBusy, WorkerError
 
 QUEUE = 256
 """Answers that may wait. At 20 a second that is a scorer 13 s behind; older scores help nobody."""
@@ -16,10 +16,16 @@ QUEUE = 256
 BATCH = 16
 """Answers in one call: the scorer encodes them together."""
 
+SIZE = 131_072
+"""Characters in one call, but for a single answer's: to write and read them takes an HTTP process 0.1 ms or so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An answer to score: `id` of its exchange, the question it answers, the evidence it had."""
+    """An answer to score: `id` of its exchange, the question it answers, the evidence it had.
+
+    `samples` are the other choices, `tokens` log-probabilities, `known` the policy whose known texts count.
+    """
 
     id: str
     route: str
@@ -27,9 +33,20 @@ class Sample:
     question: str
     context: Sequence[str]
     answer: str
+    samples: Sequence[str] = ()
+    tokens: Sequence[Sequence[float]] = ()
+    known: str = ""
+
+    @property
+    def size(self) -> int:
+        """Characters."""
+        texts = (self.question, self.answer, *self.context, *self.samples)
+        return sum(map(len, texts)) + 8 * sum(map(len, self.tokens))
 
     def item(self) -> dict[str, Any]:
-        return {"question": self.question, "context": list(self.context), "answer": self.answer}
+        said = {"question": self.question, "context": list(self.context), "answer": self.answer}
+        more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known}
+        return {**said, **{name: value for name, value in more.items() if value}}
 
 
 class Scorer(Protocol):
@@ -44,11 +61,15 @@ Recorded = Callable[[Sample, Mapping[str, Any], float], None]
 
 @dataclass(slots=True)
 class Sampler:
-    """`shed` answers found the queue full, `failed` ones the scorer."""
+    """`shed` answers found the queue full, here or at the scorer; `failed` ones lost the scorer, or its deadline.
+
+    `lost` is told of both, in these words, with their number.
+    """
 
     scorer: Scorer
     recorded: Recorded
     deadline_s: float = 5.0
+    lost: Callable[[str, int], None] = lambda _why, _count: None
     shed: int = 0
     failed: int = 0
     queue: asyncio.Queue[Sample] = field(default_factory=lambda: asyncio.Queue(QUEUE))
@@ -58,21 +79,32 @@ class Sampler:
         try:
             self.queue.put_nowait(sample)
         except asyncio.QueueFull:
-            self.shed += 1
+            self._lose("shed", 1)
 
     async def run(self) -> None:
         """Score what was offered, for ever. A scorer that fails costs scores, nothing else."""
+        held: Sample | None = None
         while True:
-            samples = [await self.queue.get()]
-            while len(samples) < BATCH and not self.queue.empty():
-                samples.append(self.queue.get_nowait())
+            samples, held = await self._taken(held)
             await self._score(samples)
             for _ in samples:
                 self.queue.task_done()
 
+    async def _taken(self, held: Sample | None) -> tuple[list[Sample], Sample | None]:
+        """The next call's samples, `held` first, and one that found no room in it."""
+        samples = [held or await self.queue.get()]
+        size = samples[0].size
+        while len(samples) < BATCH and not self.queue.empty():
+            sample = self.queue.get_nowait()
+            size += sample.size
+            if size > SIZE:
+                return samples, sample
+            samples.append(sample)
+        return samples, None
+
     async def _score(self, samples: Sequence[Sample]) -> None:
         began = time.monotonic()
-        payload = {"items": [sample.item() for sample in samples]}
+        payload = {"items": [sample.item() for sample in samples], "lane": "later"}
         left = list(samples)
         try:
             answer = await self.scorer.call("score", payload, deadline_s=self.deadline_s)
@@ -80,5 +112,14 @@ class Sampler:
             for sample, scores in list(zip(samples, answer["scores"], strict=True)):
                 self.recorded(sample, scores, seconds)
                 left.remove(sample)
+        except WorkerBusy:
+            self._lose("shed", len(left))
         except (WorkerError, ValueError, LookupError, TypeError, AttributeError):  # none, or not as agreed
-            self.failed += len(left)
+            self._lose("failed", len(left))
+
+    def _lose(self, why: Literal["shed", "failed"], count: int) -> None:
+        if why == "shed":
+            self.shed += count
+        else:
+            self.failed += count
+        self.lost(why, count)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.errors import WorkerLost, WorkerTimeout
-from gateway.scoring.sampler import BATCH, QUEUE, Sample, Sampler
+from gateway.errors import WorkerBusy, WorkerLost, WorkerTimeout
+from gateway.scoring.sampler import BATCH, QUEUE, SIZE, Sample, Sampler
 
 
 def sample(n: int) -> Sample:
@@ -61,6 +62,28 @@ async def test_every_answer_offered_is_scored_in_batches() -> None:
     assert recorded == [(f"id{n}", 0.5) for n in range(40)]
     assert [len(items) for items in scorer.calls] == [BATCH, BATCH, 40 - 2 * BATCH]
     assert scorer.calls[0][0] == {"question": "question 0", "context": ["evidence"], "answer": "answer 0"}
+
+
+async def test_a_call_carries_no_more_text_than_a_process_has_time_to_write() -> None:
+    scorer = Scorer()
+    async with running(scorer) as (sampler, recorded):
+        for n in range(3):
+            sampler.offer(replace(sample(n), context=("x" * (SIZE // 2),)))
+        async with asyncio.timeout(10):
+            await sampler.queue.join()
+    assert ([one for one, _ in recorded], [len(items) for items in scorer.calls]) == (["id0", "id1", "id2"], [1, 1, 1])
+
+
+async def test_a_scorer_with_too_much_in_hand_sheds_and_that_is_counted() -> None:
+    lost: list[tuple[str, int]] = []
+    sampler = Sampler(Scorer(WorkerBusy("full"), WorkerLost("gone")), lambda *_: None, lost=lambda *why: lost.append(why))
+    task = asyncio.create_task(sampler.run())
+    for n in range(BATCH + 1):
+        sampler.offer(sample(n))
+    async with asyncio.timeout(10):
+        await sampler.queue.join()
+    task.cancel()
+    assert lost == [("shed", BATCH), ("failed", 1)]
 
 
 async def test_offering_never_waits_and_sheds_what_does_not_fit() -> None:
