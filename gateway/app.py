@@ -14,21 +14,21 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.config.policy import WebhookSpec
-from gateway.config.schema import Config
+from gateway.config.schema import AnyUpstream, Config
 from gateway.errors import WorkerError
 from gateway.http import endpoints, translated
 from gateway.http.auth import Keyring
 from gateway.ledger import Ledger, tariffs
 from gateway.limits.gate import Gate
 from gateway.limits.table import Table, created
-from gateway.observe.cost import Prices
+from gateway.observe.cost import Prices, Usage
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
 from gateway.policy.load import policies
 from gateway.policy.memory import Memory
 from gateway.policy.rail import Tools
-from gateway.routing import Routes, Target
+from gateway.routing import Fleet, Routes, Target
 from gateway.scoring.sampler import Sampler
 from gateway.upstream.pool import open_pool
 from gateway.upstream.post import Post
@@ -59,6 +59,7 @@ class Desk:
     prices: Prices
     scraped: ASGIApp
     accounts: Table
+    fleet: Fleet
     going: set[str] = field(default_factory=set)
     memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
 
@@ -69,7 +70,9 @@ def desk(config: Config, scraped: ASGIApp | None = None, accounts: int | None = 
     with open_log(events_path(config)) as log:
         metrics = Metrics(lambda: log.dropped)
         table = Table(created(1) if accounts is None else accounts)
-        found = Desk(log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render), table)
+        found = Desk(
+            log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render), table, Fleet(log.emit, metrics)
+        )
         metrics.gauge("tidegate_memory_bytes", "What rails found in texts before, about.", lambda: found.memory.size)
         try:
             yield found
@@ -97,7 +100,9 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
         tools = Tools(workers, poster=await _poster(stack, config))
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
-        routes, capture = Routes(config.gateway.routes, targets), config.gateway.events.capture
+        routes = Routes(config.gateway.routes, targets, found.fleet, lambda spec, model: _price(prices, spec, model))
+        found.fleet.keep(targets)
+        capture = config.gateway.events.capture
         gate = Gate(found.accounts)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate)
         yield app(config, pipeline, found.scraped, workers)
@@ -126,6 +131,12 @@ def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[s
     starlette.router.default = endpoints.unknown
     starlette.router.redirect_slashes = False
     return starlette
+
+
+def _price(prices: Prices, spec: AnyUpstream, model: str) -> float | None:
+    """US dollars for a thousand tokens, three in four of them input."""
+    cost = prices.cost(Usage(input=750, output=250), model=model, upstream=spec.name)
+    return None if cost.source == "none" else cost.total
 
 
 def events_path(config: Config) -> str:

@@ -25,6 +25,7 @@
     │   ├── UpstreamBroken              502  an answer that stops or cannot be read
     │   ├── UpstreamTimeout             504
     │   └── UpstreamUnavailable         503  no upstream is fit to be asked
+    │       └── UpstreamBusy            503  too much is under way with it already
     └── WorkerError                     503  a child process of ours
         ├── WorkerBusy                       its queue is full
         ├── WorkerTimeout                    no answer within the deadline
@@ -197,6 +198,12 @@ class UpstreamTimeout(UpstreamError):
 class UpstreamUnavailable(UpstreamError):
     status = 503
     code = "upstream_unavailable"
+
+
+class UpstreamBusy(UpstreamUnavailable):
+    """A limit of the gateway's own on what one upstream is given."""
+
+    code = "upstream_busy"
 
 
 class WorkerError(TidegateError):

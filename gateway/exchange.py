@@ -22,6 +22,7 @@ class Timing:
     started: float
     input_rails: float | None = None  # spent judging the request
     sent: float | None = None  # instant: the request left for the upstream
+    queued: float = 0.0  # spent waiting for a place at an upstream
     connected: float | None = None  # instant: status line of the answer
     first_token: float | None = None  # instant: first text handed to the client
     last_token: float | None = None  # instant
@@ -85,6 +86,7 @@ class Exchange:
     model: str = ""  # as asked for
     answered: str = ""  # as the upstream named it
     route: str = ""
+    arm: str = ""  # of the route's split
     upstream: str = ""
     tried: list[str] = field(default_factory=list)
     policy: str = ""

@@ -17,6 +17,7 @@ def started(exchange: Exchange) -> dict[str, Any]:
         "endpoint": exchange.endpoint,
         "model": exchange.model,
         "route": exchange.route,
+        "arm": exchange.arm,
         "policy": exchange.policy,
         "policy_digest": exchange.digest,
         "stream": exchange.stream,
@@ -132,6 +133,7 @@ def _timings(exchange: Exchange) -> dict[str, Any]:
     gaps = sorted(timing.gaps)
     return {
         "input_rails_ms": None if timing.input_rails is None else _ms(timing.input_rails),
+        "queue_ms": _ms(timing.queued),
         "connect_ms": _span(timing.sent, timing.connected),
         "first_token_ms": _span(timing.started, timing.first_token),
         "per_output_token_ms": _per_token(exchange),

@@ -38,6 +38,7 @@ def test_times_are_milliseconds_between_instants() -> None:
     record = completed(finished())
     assert {key: record[key] for key in record if key.endswith("_ms")} == {
         "input_rails_ms": 250,
+        "queue_ms": 0,
         "connect_ms": 250,
         "first_token_ms": 1000,
         "per_output_token_ms": 10,

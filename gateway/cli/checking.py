@@ -79,7 +79,7 @@ def _where(spec: AnyUpstream) -> str:
 def _routes(config: Config) -> Table:
     table = _table("route", "upstreams, in order", "policy")
     for route in config.gateway.routes:
-        table.add_row(*map(Text, (route.model, ", ".join(route.upstreams), route.policy)))
+        table.add_row(*map(Text, (route.model, ", ".join(member.name for member in route.members), route.policy)))
     return table
 
 

@@ -15,6 +15,7 @@ import re2
 
 from gateway.config.document import Document, Place, mappings
 from gateway.config.policy import REQUESTS, one_key
+from gateway.config.route_links import check_routes
 from gateway.config.wording import listed, near
 
 
@@ -22,17 +23,17 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     """Upstreams, routes and keys: names stand once, what they refer to exists, and an open gateway stays at home."""
     value = gateway.value
     known = {document.value["name"] for document in policies if _named(document)}
-    upstreams = _unique(gateway, "upstreams", "name")
-    routes = _unique(gateway, "routes", "model")
+    _unique(gateway, "upstreams", "name")
+    routes = _route_names(gateway)
     _unique(gateway, "keys", "name")
     _unique(gateway, "keys", "sha256")
     for n, route in mappings(value.get("routes")):
         _check_policy(gateway, ("routes", n), route.get("policy", "default"), known)
-        _check_upstreams(gateway, ("routes", n, "upstreams"), route.get("upstreams"), upstreams)
     for n, key in mappings(value.get("keys")):
         if "policy" in key:
             _check_policy(gateway, ("keys", n), key["policy"], known)
         _check_routes(gateway, ("keys", n, "routes"), key.get("routes"), routes)
+    check_routes(gateway)
     _check_store(gateway)
     check_open(gateway)
     _check_models(gateway)
@@ -98,19 +99,15 @@ def _unique(gateway: Document, section: str, key: str) -> set[str]:
     return set(first)
 
 
+def _route_names(gateway: Document) -> set[str]:
+    names = (route.get("model") for _, route in mappings(gateway.value.get("routes")))
+    return {name for name in names if isinstance(name, str)}
+
+
 def _check_policy(gateway: Document, place: Place, name: Any, known: set[str]) -> None:
     if isinstance(name, str) and name not in known:
         quoted = name if (*place, "policy") not in gateway.hidden else "…"
         gateway.refuse((*place, "policy"), f"no policy named {quoted!r}{near(quoted, known) or _are(known)}")
-
-
-def _check_upstreams(gateway: Document, place: Place, names: Any, known: set[str]) -> None:
-    for n, name in enumerate(names if isinstance(names, tuple) else ()):
-        if isinstance(name, str) and name not in known:
-            quoted = name if (*place, n) not in gateway.hidden else "…"
-            gateway.refuse((*place, n), f"no upstream named {quoted!r}{near(quoted, known) or _are(known)}")
-        elif name in names[:n]:
-            gateway.refuse((*place, n), "stands twice in this list")
 
 
 def _check_routes(gateway: Document, place: Place, names: Any, known: set[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 
 from gateway.config.policy import Frozen, PolicySpec
+from gateway.config.traffic import BreakerSpec, HealthSpec, Load, Pattern, Traffic
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$")]
 Positive = Annotated[float, Field(gt=0)]
@@ -104,6 +105,8 @@ class UpstreamSpec(Frozen):
 
     name: Name
     timeouts: Timeouts = Timeouts()
+    load: Load = Load()
+    breaker: BreakerSpec = BreakerSpec()
     price: Price = Price()
     gpu_usd_per_hour: Annotated[float, Field(ge=0)] | None = None
 
@@ -120,11 +123,13 @@ class EmbeddedSpec(UpstreamSpec):
 
 
 class OpenAISpec(UpstreamSpec):
-    """An OpenAI-compatible server. `base_url` ends where `/chat/completions` begins."""
+    """An OpenAI-compatible server. `base_url` ends where `/chat/completions` begins. Several keys are used in turn."""
 
     kind: Literal["openai"]
     base_url: Annotated[str, Field(pattern=r"^https?://")]
     api_key: SecretStr | None = None
+    api_keys: tuple[SecretStr, ...] = ()
+    health: HealthSpec | None = None
     model: str | None = None
     stream_usage: Literal["ask", "leave"] = "ask"  # ask for usage on streams; clients that did not ask never see it
 
@@ -141,12 +146,10 @@ class LiteLLMSpec(UpstreamSpec):
 AnyUpstream = Annotated[EmbeddedSpec | OpenAISpec | LiteLLMSpec, Field(discriminator="kind")]
 
 
-class RouteSpec(Frozen):
-    """A model name clients may ask for, who answers it (in order of preference), and under which policy."""
+class RouteSpec(Traffic):
+    """A model name clients may ask for (`*` stands for any part of one), who answers it, and under which policy."""
 
-    model: Name
-    upstreams: Annotated[tuple[str, ...], Field(min_length=1)]
-    balance: Literal["fallback"] = "fallback"
+    model: Pattern
     policy: str = "default"
     cache: CacheSpec | None = None
 

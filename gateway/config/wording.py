@@ -28,6 +28,9 @@ _SHAPES = {
     r"^[0-9a-f]{64}$": "should be a SHA-256 digest: 64 hexadecimal digits in lower case",
     r"^https?://": "should begin with http:// or https://",
     r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$": "should be a name of letters, digits and . _ / : -, 128 at most",
+    r"^[A-Za-z0-9*][A-Za-z0-9._/:@*-]{0,127}$": "should be a model's name, letters, digits and . _ / : @ -, with * for"
+    " any part of it; 128 at most",
+    r"^/[\x21-\x7e]{0,255}$": "should be a path that begins with /",
 }
 _BOUNDS = {
     "greater_than": "greater than {gt:g}",

@@ -76,6 +76,7 @@ class ExchangeStarted(Event):
     endpoint: str = Field(description="path asked for, below `/v1`")
     model: str = Field(description="model as asked for [gen_ai.request.model]")
     route: str = Field(description="route that answers it")
+    arm: str = Field(description="arm of the route's split; empty without one")
     policy: str = Field(description="policy that judges it")
     policy_digest: str = Field(description="digest of the policy as it stood")
     stream: bool = Field(description="[gen_ai.request.stream]")
@@ -114,6 +115,7 @@ class ExchangeCompleted(ExchangeStarted):
     token_usd: float = Field(ge=0, description="the sum, per token in and out")
     price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
     input_rails_ms: Ms | None = Field(description="judging the request")
+    queue_ms: Ms = Field(ge=0, description="waiting for a place at an upstream; part of the next")
     connect_ms: Ms | None = Field(description="from sending the request to the upstream's status line")
     first_token_ms: Ms | None = Field(
         description="from the request to the first text handed to the client [gen_ai.server.time_to_first_token]"
@@ -203,6 +205,25 @@ class WorkerFailed(Event):
     reason: str
 
 
+class UpstreamEjected(Event):
+    """An upstream is left alone. Each HTTP process sees for itself."""
+
+    upstream: str
+    reason: Literal["failures", "share", "probe", "health"] = Field(
+        description="failures in a row, a share of many, a probe that failed, health checks"
+    )
+    times: int = Field(ge=1, description="how often since it was steadily well, this time included")
+    rest_s: float | None = Field(description="when it will be probed; null where its health checks decide")
+
+
+class UpstreamReturned(Event):
+    """An upstream is asked again."""
+
+    upstream: str
+    how: Literal["probe", "health"] = Field(description="a request it answered, or its health checks")
+    away_s: float = Field(ge=0)
+
+
 class ConfigReloaded(Event):
     """A changed set of files was read, found whole, and took over."""
 
@@ -229,6 +250,8 @@ CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
         "worker.started": WorkerStarted,
         "worker.restarted": WorkerRestarted,
         "worker.failed": WorkerFailed,
+        "upstream.ejected": UpstreamEjected,
+        "upstream.returned": UpstreamReturned,
         "config.reloaded": ConfigReloaded,
         "config.refused": ConfigRefused,
     }

@@ -6,12 +6,15 @@ number of series does not depend on what clients send.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector, generate_latest
 
-from gateway.observe.instruments import Counter, Gauge, Histogram, bounds
+from gateway.observe.instruments import Counter, Gauge, Gauges, Histogram, Labels, bounds
+
+Row = tuple[str, float, float, float, float]
+"""Of one upstream: its name, whether it is asked, requests under way, waiting, and its latency in seconds."""
 
 _WHERE = ("route", "upstream")
 _LONG = bounds(0.001, 600)
@@ -47,6 +50,18 @@ class Metrics:
             "tidegate_text_bytes_total", "Text there was, and text that was judged.", ("route", "class")
         )
         self.restarts = Counter("tidegate_worker_restarts_total", "Workers that were replaced.", ("worker",))
+        self.upstream_faults = Counter("tidegate_upstream_faults_total", "Tries that failed.", ("upstream", "fault"))
+        self.ejections = Counter("tidegate_upstream_ejections_total", "Upstreams left alone.", ("upstream", "reason"))
+        self.retries = Counter(
+            "tidegate_retries_total", "Tries that another one followed.", ("route", "upstream", "fault")
+        )
+        self.upstreams: Callable[[], Iterable[Row]] = tuple
+        self.asked = self._upstream("tidegate_upstream_asked", "1 where it is asked, 0 where it is left alone.", 1)
+        self.outstanding = self._upstream("tidegate_upstream_outstanding", "Requests under way.", 2)
+        self.queued = self._upstream("tidegate_upstream_queued", "Requests that wait for a place.", 3)
+        self.latency = self._upstream(
+            "tidegate_upstream_latency_seconds", "To the beginning of an answer: its peak EWMA.", 4
+        )
         self.scores = Counter(
             "tidegate_scores_total", "Answers offered to the scorer beside the path: scored, shed, failed.", ("result",)
         )
@@ -77,14 +92,20 @@ class Metrics:
         """Show what `read` returns whenever the metrics are asked for: a queue's depth, a log's `dropped`."""
         self._gauges.append(Gauge(name, told, read))
 
+    def _upstream(self, name: str, told: str, column: int) -> Gauges:
+        def read() -> list[tuple[Labels, float]]:
+            return [((row[0],), float(row[column])) for row in self.upstreams()]
+
+        return Gauges(name, told, ("upstream",), read)
+
     def render(self) -> bytes:
         """The text that Prometheus scrapes (exposition format 0.0.4): ours, then the process's own."""
         lines = (line for instrument in self.instruments() for line in instrument.lines())
         return "".join(lines).encode() + generate_latest(self._process)
 
-    def instruments(self) -> list[Counter | Histogram | Gauge]:
+    def instruments(self) -> list[Counter | Histogram | Gauge | Gauges]:
         """All of ours, in the order in which they are printed."""
-        return [i for i in (*vars(self).values(), *self._gauges) if isinstance(i, Counter | Histogram | Gauge)]
+        return [i for i in (*vars(self).values(), *self._gauges) if isinstance(i, Counter | Histogram | Gauge | Gauges)]
 
     def _judgements(self, completed: Mapping[str, Any]) -> None:
         for said in completed["judgements"]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.observe.events import CATALOGUE, Event, schema
-from gateway.observe.instruments import Counter, Gauge, Histogram
+from gateway.observe.instruments import Counter, Gauge, Gauges, Histogram
 from gateway.observe.metrics import Metrics
 
 _OPENING = """\
@@ -82,7 +82,7 @@ def _metrics() -> Iterator[str]:
         yield f"| `{made.name}` | {made.kind} | {_labels(made)} | {made.told} |\n"
 
 
-def _labels(made: Counter | Gauge | Histogram) -> str:
+def _labels(made: Counter | Gauge | Gauges | Histogram) -> str:
     return "" if isinstance(made, Gauge) else ", ".join(f"`{label}`" for label in made.labels)
 
 

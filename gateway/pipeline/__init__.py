@@ -30,7 +30,7 @@ from gateway.policy.memory import Memory
 from gateway.policy.policy import Policy, enforce
 from gateway.policy.rail import Subject
 from gateway.policy.verdict import ALLOW, Verdict, applied
-from gateway.routing import Answered, Route, Routes, Target, able, asked
+from gateway.routing import Answered, Asked, Errand, Route, Routes, Target
 from gateway.stream import Relay, Tally, drained
 from gateway.upstream import Ask, Reply
 from gateway.wire import body as json_body
@@ -80,13 +80,17 @@ class Pipeline:
     async def _answer(self, call: Call, exchange: Exchange, sent: Response) -> None:
         body = call.codec.read(call.raw)
         route = self.routes.pick(body["model"])
-        targets = able(permitted(call, route), call.codec.endpoint)
+        group = permitted(call, route).group(call.principal.name)
+        targets = [member.target for member in group.able(call.codec.endpoint)]
         run = sent.run = self._admitted(call, exchange, body, route)
+        exchange.model, exchange.arm = body["model"], group.name
         await self._reserved(call, run, targets)
         self.ledger.started(exchange)
         raw = await self._inspected(call.raw, run)
         exchange.timing.sent = self.clock()
-        async with asked(targets, lambda target: _ask(target, raw, run, call), exchange.tried) as answered:
+        errand = _errand(lambda target: _ask(target, raw, run, call), run, call)
+        async with Asked(group, errand) as answered:
+            exchange.timing.queued = errand.queued
             self._note_reply(answered, run)
             if _streamed(answered.reply, exchange):
                 await self._stream(answered.reply, run, sent)
@@ -225,12 +229,24 @@ def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refus
     enforce(joined, refusal)
 
 
+def _errand(ask: Callable[[Target], Ask], run: Run, call: Call) -> Errand:
+    exchange, body = run.exchange, run.body
+
+    def opening(characters: int) -> str:
+        """What begins alike where a prefix cache helps; `prompt_cache_key` is OpenAI's own word for it."""
+        if isinstance(own := body.get("prompt_cache_key"), str) and own:
+            return own
+        return "\n".join([passage.text[:characters] for passage in call.codec.prompts(body)])[:characters]
+
+    return Errand(call.codec.endpoint, ask, exchange.tried, body["model"], call.principal.name, opening)
+
+
 def _ask(target: Target, raw: bytes, run: Run, call: Call) -> Ask:
     """The request as `target` gets it: its own name of the model, and usage asked for where streams hide it."""
     spec, body = target.spec, run.body
     run.target = target
-    model = spec.model if spec.kind == "openai" else None
-    if model is not None and model != body["model"]:
+    own = spec.model if spec.kind == "openai" else None
+    if (model := own or run.route.name(body["model"])) != body["model"]:
         raw = json_body.spliced(raw, body, "model", model)
     asks_usage = not isinstance(spec, OpenAISpec) or spec.stream_usage == "ask"
     run.asked_usage = run.exchange.stream and asks_usage and not chat.asks_usage(body)

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from gateway.config.schema import Key, OpenAISpec, RouteSpec, Timeouts
+from gateway.config.traffic import MemberSpec
 from gateway.http import endpoints
 from gateway.http.auth import Keyring
 from gateway.ledger import Ledger
@@ -79,7 +80,7 @@ async def front(
     async with open_pool() as pool:
         with open_log(str(file), strict=True) as log:
             targets = {s.name: Target(Direct(s, pool), s) for s in specs}
-            routes = Routes([RouteSpec(model="m", upstreams=tuple(targets))], targets)
+            routes = Routes([RouteSpec(model="m", upstreams=tuple(MemberSpec(name=name) for name in targets))], targets)
             metrics = Metrics()
             pipeline = Pipeline(routes, policies, Ledger(log, metrics, Prices({}, {}, {})), time.monotonic)
             app = _app(endpoints.Completions(pipeline, Keyring(keys), max_body), endpoints.Models(["m"], Keyring(keys)))

@@ -14,6 +14,7 @@ import orjson
 from support.answers import DONE, event
 
 from gateway.config.schema import OpenAISpec, RouteSpec
+from gateway.config.traffic import MemberSpec
 from gateway.errors import UpstreamError
 from gateway.exchange import Exchange, Usage
 from gateway.pipeline import Pipeline
@@ -159,7 +160,10 @@ def pipeline(policies: Policy, upstreams: Sequence[Canned], heard: Heard, **more
         OpenAISpec(**{"name": up.name, "kind": "openai", "base_url": "http://127.0.0.1/v1", **more}) for up in upstreams
     ]
     targets = {spec.name: Target(up, spec) for up, spec in zip(upstreams, specs, strict=True)}
-    routes = Routes([RouteSpec(model="m", upstreams=tuple(targets), policy=policies.name)], targets)
+    routes = Routes(
+        [RouteSpec(model="m", upstreams=tuple(MemberSpec(name=name) for name in targets), policy=policies.name)],
+        targets,
+    )
     return Pipeline(routes, {policies.name: policies}, heard, time.monotonic)
 
 
