@@ -164,9 +164,7 @@ async def _with_scores(stack: AsyncExitStack, config: Config, workers: Mapping[s
     scoring = config.gateway.scoring
     if scoring is None or "scorer" not in workers:
         return
-    ledger.sampler = Sampler(
-        workers["scorer"], ledger.scored, scoring.deadline_ms / 1000, ledger.unscored
-    )
+    ledger.sampler = Sampler(workers["scorer"], ledger.scored, scoring.deadline_ms / 1000, ledger.unscored)
     ledger.sample = scoring.sample
     task = asyncio.create_task(ledger.sampler.run(), name="sampler")
     stack.push_async_callback(_stopped, task, ledger.sampler)

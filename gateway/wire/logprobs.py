@@ -1,4 +1,4 @@
-"""Log-probabilities of an answer's tokens, as chat answers and as `/v1/completions` tell them; numbers only, no text."""
+"""Log-probabilities of an answer's tokens, as chat answers and as `/v1/completions` tell them: numbers, no text."""
 
 from __future__ import annotations
 

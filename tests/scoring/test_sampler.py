@@ -76,7 +76,8 @@ async def test_a_call_carries_no_more_text_than_a_process_has_time_to_write() ->
 
 async def test_a_scorer_with_too_much_in_hand_sheds_and_that_is_counted() -> None:
     lost: list[tuple[str, int]] = []
-    sampler = Sampler(Scorer(WorkerBusy("full"), WorkerLost("gone")), lambda *_: None, lost=lambda *why: lost.append(why))
+    scorer = Scorer(WorkerBusy("full"), WorkerLost("gone"))
+    sampler = Sampler(scorer, lambda *_: None, lost=lambda *why: lost.append(why))
     task = asyncio.create_task(sampler.run())
     for n in range(BATCH + 1):
         sampler.offer(sample(n))

@@ -15,7 +15,7 @@ def chat(*content: Any) -> dict[str, Any]:
 
 def test_a_chat_answer_tells_the_chosen_token_and_its_rivals() -> None:
     said = chat(
-        {"token": "a", "logprob": -0.5, "top_logprobs": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -2}]},
+        {"token": "a", "logprob": -0.5, "top_logprobs": [{"logprob": -0.5}, {"token": "b", "logprob": -2}]},
         {"token": "c", "logprob": -9999.0, "top_logprobs": []},
     )
     assert tokens(said) == [(-0.5, -0.5, -2.0), (-9999.0,)]
