@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from gateway.config.policy import NemoSpec
+from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.config.schema import Config, EmbeddedSpec
 from gateway.policy.rails import guardrails_ai, nemo, pii
 from gateway.upstream import litellm
@@ -73,7 +73,16 @@ def hosts(config: Config, folder: Path) -> list[Host]:
 
 def _scorer(config: Config) -> Any:
     scoring = config.gateway.scoring
-    return None if scoring is None else {"encoder": scoring.encoder}
+    if scoring is None:
+        return None
+    banks = {name: files for name, policy in config.policies.items() if (files := _known(policy, config.folder))}
+    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {})}
+
+
+def _known(policy: PolicySpec, folder: Path) -> dict[str, dict[str, str]]:
+    """The files of texts that a policy knows, by kind; with their digests, so that a changed one makes a new mark."""
+    found = {kind: folder / name for kind, name in policy.known.model_dump().items() if name}
+    return {k: {"path": str(file), "sha256": sha256(file.read_bytes()).hexdigest()} for k, file in found.items()}
 
 
 def _mark(config: Config, name: str, engine: str, spec: Any) -> str:

@@ -24,7 +24,7 @@ def _of_chat(content: list[Any]) -> Iterator[Token]:
     for one in content:
         if type(one) is dict and _is(one.get("logprob")):
             top = one.get("top_logprobs")
-            found = [t["logprob"] for t in top if type(t) is dict and _is(t.get("logprob"))] if _list(top) else []
+            found = [t["logprob"] for t in top if type(t) is dict and _is(t.get("logprob"))] if type(top) is list else []
             yield (float(one["logprob"]), *map(float, found[:TOP]))
 
 
@@ -32,13 +32,9 @@ def _of_text(told: dict[str, Any]) -> Iterator[Token]:
     chosen, tops = told.get("token_logprobs"), told.get("top_logprobs")
     for place, value in enumerate(chosen if type(chosen) is list else ()):
         if _is(value):
-            top = tops[place] if _list(tops) and place < len(tops) else None
+            top = tops[place] if type(tops) is list and place < len(tops) else None
             found = [v for v in top.values() if _is(v)] if type(top) is dict else []
             yield (float(value), *map(float, found[:TOP]))
-
-
-def _list(value: Any) -> bool:
-    return type(value) is list
 
 
 def _is(value: Any) -> bool:
