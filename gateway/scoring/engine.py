@@ -1,7 +1,8 @@
 """The scorer as an engine of the worker harness: `score`, with concurrent calls in one batch.
 
 Spec, all optional: `encoder` (`minilm` or a folder), `sha256` of the folder's weights, `device`, `threads`, `budget_s`
-of a batch, `banks` of known texts (`{policy: {kind: {"path": file}}}`).
+of a batch, `banks` of known texts (`{policy: {kind: {"path": file}}}`), `watched` (`{"path": file, "words": bool}`), a
+spool for the vectors of scored items that have an `id`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import torch
 
 from gateway.errors import WorkerFault
+from gateway.observe.spool import Spool
 from gateway.scoring import head
 from gateway.scoring.bank import Bank, Banks, texts
 from gateway.scoring.batch import BUDGET_S, Batcher, Lane
@@ -25,6 +27,7 @@ from gateway.scoring.encoder import Encoder
 from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
 from gateway.scoring.similar import Examples, Similar
+from gateway.scoring.vectors import Watched, told
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import Ops, ops
 
@@ -49,7 +52,7 @@ async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa:
         batcher = Batcher(parts.scorer, executor, cutter, spec.get("budget_s", BUDGET_S))
         tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_filled(parts.banks, executor))]
         try:
-            yield Engine(batcher, Similar(parts.encoder), executor)
+            yield Engine(batcher, Similar(parts.encoder), executor, _watched(spec.get("watched")))
         finally:
             for task in tasks:
                 task.cancel()
@@ -85,6 +88,10 @@ async def _filled(banks: Banks, executor: Executor) -> None:
             pass
 
 
+def _watched(spec: Json) -> Watched | None:
+    return None if spec is None else Watched(Spool(Path(spec["path"])), words=spec["words"])
+
+
 def _dtype(chosen: Ops) -> torch.dtype:
     """bfloat16 where matrix units make it worth while: on a GPU, and on CPUs that multiply it (AVX-512 BF16, AMX)."""
     able = torch.cpu.get_capabilities()
@@ -97,6 +104,7 @@ class Engine:
     batcher: Batcher
     nearness: Similar
     executor: Executor
+    watched: Watched | None = None
 
     async def call(self, method: str, payload: Json) -> Json:
         """`score` takes `{"items": [{"question", "context": [str], "answer"}], "lane"}` and gives, in the same order,
@@ -112,14 +120,24 @@ class Engine:
 
         `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
         every group, the cosine with the example that is nearest.
+
+        `vectors` takes `{"texts": [str], "kind"}`, a `prompt` or an `answer`, and gives `{"vectors": [{"vector", …}]}`:
+        float16 in base64, and what `gateway.scoring.vectors` tells of each text.
         """
         match method:
             case "score":
                 scored = await self.batcher.score(_items(payload), _lane(payload))
+                if self.watched:
+                    self.watched.put(payload["items"], scored)
                 return {"scores": [_json(one) for one in scored]}
             case "similar":
                 loop = asyncio.get_running_loop()
                 return {"similar": await loop.run_in_executor(self.executor, self.nearness.similar, *_texts(payload))}
+            case "vectors":
+                loop = asyncio.get_running_loop()
+                texts, _ = _texts({**payload, "groups": []})
+                found = await loop.run_in_executor(self.executor, self.nearness.vectors, texts)
+                return {"vectors": told(texts, payload.get("kind", "prompt"), list(found))}
         raise WorkerFault(f"scorer: no method {method!r}")
 
 

@@ -46,7 +46,7 @@ class Sample:
     def item(self) -> dict[str, Any]:
         said = {"question": self.question, "context": list(self.context), "answer": self.answer}
         more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known}
-        return {**said, **{name: value for name, value in more.items() if value}}
+        return {**said, **{name: value for name, value in more.items() if value}, "id": self.id, "route": self.route}
 
 
 class Scorer(Protocol):

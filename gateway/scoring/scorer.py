@@ -68,7 +68,7 @@ class Scored:
 
     All but relevance are None or empty where there is no context or nothing was said. `also` has, in [0, 1] and where
     the item gives what it takes: `consistency` of samples, `confidence` by log-probabilities, `novelty` of the question
-    and how like an `attack` it is.
+    and how like an `attack` it is. `vectors` are the question's and the answer's, of length 1.
     """
 
     relevance: float
@@ -77,6 +77,7 @@ class Scored:
     hallucination: float | None = None
     signals: Mapping[str, float] = field(default_factory=dict)
     also: Mapping[str, float] = field(default_factory=dict)
+    vectors: tuple[Tensor, Tensor] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,10 @@ class _Case:
     answer: Read
     samples: tuple[Read, ...]
     context: tuple[tuple[Passage, Read], ...]
+
+    @property
+    def vectors(self) -> tuple[Tensor, Tensor]:
+        return self.question.encoding.vector, self.answer.encoding.vector
 
 
 class Scorer:
@@ -139,8 +144,8 @@ class Scorer:
         scores = [self._scored(case, best, where) for case, (best, where) in zip(cases, matches, strict=True)]
         also, told = self._also(cases)
         return [
-            replace(one, also=more, signals={**one.signals, **signs})
-            for one, more, signs in zip(scores, also, told, strict=True)
+            replace(one, also=more, signals={**one.signals, **signs}, vectors=case.vectors)
+            for case, one, more, signs in zip(cases, scores, also, told, strict=True)
         ]
 
     def _read(self, items: Sequence[Ready]) -> list[_Case]:

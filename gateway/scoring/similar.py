@@ -33,6 +33,11 @@ class Similar:
         rows: list[list[float]] = torch.stack(best, dim=1).float().tolist() if best else [[] for _ in texts]
         return rows
 
+    @torch.inference_mode()
+    def vectors(self, texts: Sequence[str]) -> Tensor:
+        """[texts, d], of length 1."""
+        return self._vectors(texts)
+
     def _vectors(self, texts: Sequence[str]) -> Tensor:
         return torch.cat([self._encoded(texts[at : at + AT_ONCE]) for at in range(0, len(texts), AT_ONCE)])
 
