@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 ConfigFile = Annotated[Path, typer.Argument()]
 
 
@@ -106,6 +108,41 @@ def tail(
     except BadCondition as bad:
         raise typer.BadParameter(str(bad), param_hint="--where") from None
     raise typer.Exit(show(file, wanted, lines=lines, follow=follow, as_json=as_json))
+
+
+@app.command(epilog="Example: [bold]tidegate report var/events.jsonl --by model --by hour --html report.html[/]")
+def report(
+    logs: Annotated[list[Path], typer.Argument(exists=True, readable=True)],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(help="Group by key, model, policy, upstream, route, endpoint, day, hour or minute; repeatable."),
+    ] = None,
+    since: Annotated[datetime | None, typer.Option(formats=_MOMENTS, help="Leave out what was before. UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=_MOMENTS, help="Leave out this and what is after.")] = None,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", help="Where GPUs have their price by the hour; need not be there.")
+    ] = Path("config/gateway.yaml"),
+    html: Annotated[Path | None, typer.Option(help="Also write a page with charts.")] = None,
+) -> None:
+    """Add up a log: exchanges, tokens, cost, percentiles of times, what was refused and what failed.
+
+    LOGS are event logs: .jsonl, also .gz and .zst, or .parquet as `tidegate compact` makes. Machines that are paid
+    by the hour are charged for the time they were idle as well.
+    """
+    from gateway.cli.reporting import reported
+
+    raise typer.Exit(reported(logs, by or ["key", "model", "policy", "day"], (since, until), config, html))
+
+
+@app.command(epilog="Example: [bold]tidegate compact var/events.jsonl.1.gz --to 2026-11.parquet[/]")
+def compact(
+    logs: Annotated[list[Path], typer.Argument(exists=True, readable=True)],
+    to: Annotated[Path, typer.Option(help="The Parquet file to write.")],
+) -> None:
+    """Keep what reports need of old logs, in a tenth of the space or less."""
+    from gateway.cli.reporting import compacted
+
+    raise typer.Exit(compacted(logs, to))
 
 
 @app.command(epilog="Example: [bold]tidegate replay var/events.jsonl --policy default --against default-next[/]")

@@ -1,0 +1,176 @@
+"""A report as one HTML file: charts, then the tables. It loads nothing and runs no script."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gateway.report.figures import TIMES, Report, Row
+from gateway.report.screen import ms, usd
+
+_STYLE = """
+:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem }
+.facts { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none }
+.facts li { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .9rem }
+.facts b { display: block; font-size: 1.25rem; font-variant-numeric: tabular-nums }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .8rem .2rem 0; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap }
+th { font-weight: 500; opacity: .7 } .word { text-align: left }
+figure { margin: 1rem 0 } svg { width: 100%; height: auto }
+@media (prefers-color-scheme: dark) { svg { filter: invert(.88) hue-rotate(180deg) } }
+"""
+_BLUE, _ORANGE, _RED, _GREEN = "#2a6fb0", "#d9822b", "#c23030", "#3d8a4f"
+
+
+def page(report: Report, title: str = "Tidegate report") -> str:
+    """The whole file, as text."""
+    parts = "\n".join(_parts(report))
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n'
+        f"{parts}\n</html>\n"
+    )
+
+
+def _parts(report: Report) -> Iterator[str]:
+    if not report.whole.exchanges:
+        yield "<p>There are no exchanges in it.</p>"
+        return
+    yield _facts(report)
+    for name, rows in report.groups.items():
+        yield f"<h2>By {escape(name)}</h2>"
+        yield from _charts(name, rows)
+        yield _group(name, rows)
+    yield from _tables(report)
+
+
+def _facts(report: Report) -> str:
+    whole = report.whole
+    facts = {
+        "exchanges": f"{whole.exchanges:,}",
+        "failed": f"{whole.failed:.2%}",
+        "refused": f"{whole.refused:.2%}",
+        "cost": f"${usd(report.usd)}",
+        "cost of one": f"${usd(whole.usd_each)}",
+        "tokens in / out": f"{whole.input_tokens:,} / {whole.output_tokens:,}",
+        "total P50 / P95 / P99": " / ".join(ms(whole.total_ms, at) for at in range(3)) + " ms",
+        "first token P50 / P95": f"{ms(whole.first_token_ms, 0)} / {ms(whole.first_token_ms, 1)} ms",
+    }
+    span = f"<p>{report.began:%Y-%m-%d %H:%M:%S} to {report.ended:%Y-%m-%d %H:%M:%S} UTC</p>" if report.began else ""
+    return span + '<ul class="facts">' + "".join(f"<li>{k}<b>{v}</b></li>" for k, v in facts.items()) + "</ul>"
+
+
+def _charts(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    if name in TIMES and len(rows) > 1:
+        yield _chart(lambda axes: _course(axes, rows), "exchanges, failed and refused ones", (10, 2.2))
+        yield _chart(lambda axes: _latency(axes, rows), "total time, ms (logarithmic)", (10, 2.6))
+        yield _chart(lambda axes: _spent(axes, rows), "cost, US dollars", (10, 2.0))
+    elif len(rows) > 1:
+        top = sorted(rows, key=lambda row: -row.usd)[:12]
+        yield _chart(lambda axes: _shares(axes, top), "cost, US dollars", (10, 0.6 + 0.28 * len(top)))
+
+
+def _course(axes: Axes, rows: Sequence[Row]) -> None:
+    at = range(len(rows))
+    axes.fill_between(at, [row.exchanges for row in rows], color=_BLUE, alpha=0.25, lw=1, label="all")
+    axes.plot(at, [row.exchanges * row.refused for row in rows], color=_ORANGE, label="refused")
+    axes.plot(at, [row.exchanges * row.failed for row in rows], color=_RED, label="failed")
+    _times(axes, rows)
+
+
+def _latency(axes: Axes, rows: Sequence[Row]) -> None:
+    for quantile, (label, colour) in enumerate((("P50", _GREEN), ("P95", _ORANGE), ("P99", _RED))):
+        axes.plot([row.total_ms[quantile] if row.total_ms else float("nan") for row in rows], color=colour, label=label)
+    axes.set_yscale("log")
+    _times(axes, rows)
+
+
+def _spent(axes: Axes, rows: Sequence[Row]) -> None:
+    axes.bar(range(len(rows)), [row.usd for row in rows], color=_BLUE, width=0.9)
+    _times(axes, rows, legend=False)
+
+
+def _times(axes: Axes, rows: Sequence[Row], *, legend: bool = True) -> None:
+    step = max(1, len(rows) // 8)
+    axes.set_xticks(range(0, len(rows), step), [row.name for row in rows[::step]], fontsize=7)
+    axes.margins(x=0)
+    if legend:
+        axes.legend(frameon=False, fontsize=8, ncols=3, loc="upper left")
+
+
+def _shares(axes: Axes, rows: Sequence[Row]) -> None:
+    axes.barh([row.name for row in rows][::-1], [row.usd for row in rows][::-1], color=_BLUE)
+
+
+def _chart(draw: Callable[[Axes], None], caption: str, size: tuple[float, float]) -> str:
+    """`draw`'s chart as SVG. The same figures make the same bytes."""
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    draw(axes)
+    into = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "tidegate", "svg.fonttype": "none"}):
+        figure.savefig(into, format="svg", transparent=True, metadata={"Date": None})
+    svg = into.getvalue()
+    return f"<figure><figcaption>{caption}</figcaption>{svg[svg.index('<svg') :]}</figure>"
+
+
+def _group(name: str, rows: Sequence[Row]) -> str:
+    head = [
+        name,
+        "exchanges",
+        "failed",
+        "refused",
+        "in",
+        "out",
+        "cost $",
+        "$ each",
+        "P50 ms",
+        "P95",
+        "P99",
+        "first P50",
+    ]
+    return _table(head, 1, [[
+        row.name, f"{row.exchanges:,}", f"{row.failed:.1%}", f"{row.refused:.1%}", f"{row.input_tokens:,}",
+        f"{row.output_tokens:,}", usd(row.usd), usd(row.usd_each), *(ms(row.total_ms, at) for at in range(3)),
+        ms(row.first_token_ms, 0),
+    ] for row in rows])  # fmt: skip
+
+
+def _tables(report: Report) -> Iterator[str]:
+    if report.refusals:
+        yield "<h2>Refused by</h2>"
+        rows = [[r.policy, r.stage, r.rail, r.rule, f"{r.stopped:,}", f"{r.watched:,}"] for r in report.refusals]
+        yield _table(["policy", "stage", "rail", "rule", "stopped", "watched only"], 4, rows)
+    if report.failures:
+        yield "<h2>Went wrong</h2>"
+        rows = [[f.upstream, f.error, str(f.status), f"{f.count:,}"] for f in report.failures]
+        yield _table(["upstream", "error", "status", "exchanges"], 2, rows)
+    if report.scores:
+        yield "<h2>Scores</h2>"
+        rows = [[s.metric, f"{s.answers:,}", f"{s.mean:.3f}", *(f"{v:.3f}" for v in s.spread)] for s in report.scores]
+        yield _table(["metric", "answers", "mean", "P5", "P50", "P95"], 1, rows)
+    if report.machines:
+        yield "<h2>Machines paid by the hour</h2>"
+        rows = [[m.upstream, f"{m.hours:,.2f}", usd(m.bill), usd(m.attributed), usd(m.idle)] for m in report.machines]
+        yield _table(["upstream", "hours", "bill $", "used $", "idle $"], 1, rows)
+
+
+def _table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
+    """The first `words` columns are text, the others numbers."""
+
+    def cells(row: Sequence[str], tag: str) -> str:
+        return "".join(
+            f"<{tag}{' class=word' if at < words else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(row)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table><tr>{cells(head, "th")}</tr>{body}</table></div>'
