@@ -29,6 +29,7 @@ from gateway.policy.load import policies
 from gateway.policy.memory import Memory
 from gateway.policy.rail import Tools
 from gateway.routing import Fleet, Routes, Target
+from gateway.routing.health import watched
 from gateway.scoring.sampler import Sampler
 from gateway.upstream.pool import open_pool
 from gateway.upstream.post import Post
@@ -102,6 +103,7 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
         routes = Routes(config.gateway.routes, targets, found.fleet, lambda spec, model: _price(prices, spec, model))
         found.fleet.keep(targets)
+        await stack.enter_async_context(watched(targets.values(), found.fleet))
         capture = config.gateway.events.capture
         gate = Gate(found.accounts)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate)

@@ -23,7 +23,7 @@ class Timing:
     input_rails: float | None = None  # spent judging the request
     sent: float | None = None  # instant: the request left for the upstream
     queued: float = 0.0  # spent waiting for a place at an upstream
-    connected: float | None = None  # instant: status line of the answer
+    connected: float | None = None  # instant: status line of the answer; of a stream its first byte
     first_token: float | None = None  # instant: first text handed to the client
     last_token: float | None = None  # instant
     output_rails: float = 0.0  # spent judging the answer, summed

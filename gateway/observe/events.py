@@ -116,7 +116,7 @@ class ExchangeCompleted(ExchangeStarted):
     price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
     input_rails_ms: Ms | None = Field(description="judging the request")
     queue_ms: Ms = Field(ge=0, description="waiting for a place at an upstream; part of the next")
-    connect_ms: Ms | None = Field(description="from sending the request to the upstream's status line")
+    connect_ms: Ms | None = Field(description="from sending the request to the upstream's answer, of a stream to its first byte")
     first_token_ms: Ms | None = Field(
         description="from the request to the first text handed to the client [gen_ai.server.time_to_first_token]"
     )

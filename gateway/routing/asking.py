@@ -15,13 +15,14 @@ from types import TracebackType
 
 from gateway.config.traffic import Fault
 from gateway.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
-from gateway.routing.backoff import pause, retry_after
+from gateway.routing.backoff import pause
 from gateway.routing.faults import UNHEARD, of_error, of_status
 from gateway.routing.group import Group
 from gateway.routing.standing import OUT, Standing
 from gateway.routing.sticky import chosen
 from gateway.routing.target import Member, Target
 from gateway.upstream import Ask, Reply
+from gateway.upstream.patience import retry_after
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ class Asked:
             else:
                 if (fault_ := of_status(reply.status)) is None:
                     return Answered(self._member.target, reply)
-                fault, wait = fault_, retry_after(reply, time.time)
+                fault, wait = fault_, retry_after(reply.header, time.time)
                 self._fault = fault
                 if (member := self._next(fault, wait)) is None:
                     return Answered(self._member.target, reply)

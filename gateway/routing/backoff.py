@@ -1,46 +1,10 @@
-"""For how long to wait before asking again: growing pauses drawn at random, and what the server said of it."""
+"""For how long to wait before asking again: pauses that grow and are drawn at random."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from random import Random
-
-from gateway.upstream import Reply
-
-LONGEST_S = 3600.0
-"""No server is believed that asks for more."""
 
 
 def pause(rng: Random, again: int, first_s: float, most_s: float) -> float:
-    """Before retry number `again`, from 0. Full jitter, which spreads a crowd best (Brooker 2015)."""
+    """Seconds before retry number `again`, from 0. Full jitter, which spreads a crowd best (Brooker 2015)."""
     return rng.uniform(0.0, min(most_s, first_s * 2.0**again))
-
-
-def retry_after(reply: Reply, wall: Callable[[], float]) -> float | None:
-    """Seconds the server asks to wait, None where it says nothing that makes sense. RFC 9110, 10.2.3.
-
-    `retry-after-ms` is what OpenAI and Azure send for less than a second. `wall` is the time of day.
-    """
-    if ms := _number(reply.header("retry-after-ms")):
-        return min(ms / 1000, LONGEST_S)
-    said = reply.header("retry-after")
-    seconds = _number(said)
-    if seconds is None and said:
-        seconds = _until(said, wall)
-    return None if seconds is None else min(seconds, LONGEST_S)
-
-
-def _number(said: str) -> float | None:
-    try:
-        number = float(said) if len(said) <= 32 else -1.0
-    except ValueError:
-        return None
-    return number if number >= 0 else None  # NaN is not either
-
-
-def _until(said: str, wall: Callable[[], float]) -> float | None:
-    try:
-        return max(0.0, parsedate_to_datetime(said[:64]).timestamp() - wall())
-    except (ValueError, OverflowError):
-        return None

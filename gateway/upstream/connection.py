@@ -73,6 +73,11 @@ class Connection(asyncio.Protocol):
             await self._change(until, "did not answer in time")
         return self._head
 
+    async def some(self, until: float) -> None:
+        """Wait for the first of the body, or for its end."""
+        while not self._chunks and not self._done:
+            await self._change(until, "did not begin its answer in time")
+
     async def read(self, until: float) -> bytes:
         """What has come of the body since the last read, at least one byte of it; nothing where it is whole."""
         while not self._chunks:

@@ -6,20 +6,24 @@ No proxy of the environment, no redirect, no cookie, no client's header: what is
 from __future__ import annotations
 
 import asyncio
+import time
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from urllib.parse import urlsplit
 
 from gateway import __version__
 from gateway.config.schema import OpenAISpec, Timeouts
-from gateway.errors import UpstreamBroken
+from gateway.errors import UpstreamBroken, UpstreamError
 from gateway.upstream import Ask, Reply
 from gateway.upstream.connection import Connection, Head
+from gateway.upstream.keys import REFUSALS, Keys
+from gateway.upstream.patience import retry_after
 from gateway.upstream.pool import Origin, Pool
 
 BODY_BYTES = 64 * 1024 * 1024  # of one answer, decoded
 UNZIPPED = 64 * 1024  # bytes inflated at a time, so a small bomb stays small
+ACCEPTED = "accept: application/json"
 SSE_END = b"[DONE]"  # how a stream of completions ends
 
 
@@ -34,8 +38,9 @@ class Direct:
         self._origin = Origin.of(spec.base_url)
         self._path = urlsplit(spec.base_url).path.rstrip("/")
         self._timeouts = spec.timeouts
-        self._key = spec.api_key
-        self._heads: dict[tuple[str, bool], bytes] = {}  # by endpoint and streaming: what never changes of a request
+        self._secrets = spec.api_keys or (spec.api_key,)
+        self._keys = Keys(len(self._secrets), time.monotonic)
+        self._heads: dict[tuple[str, bool, int], bytes] = {}  # by endpoint, streaming, key: what never changes
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
@@ -47,37 +52,74 @@ class Direct:
         Raises UpstreamUnreachable, UpstreamTimeout, and UpstreamBroken where the answer is not HTTP.
         """
         clock = _Clock(self._timeouts)
-        connection = await self._pool.take(self._origin, self.name, clock.connect)
-        try:
-            connection.ask(self.name, self._request(ask), ask.body)
-            head = await connection.head(clock.first_byte())
-            chunks = self._chunks(connection, clock, head, ask)
-            async with aclosing(chunks):
-                yield Reply(head.status, _told(head), chunks)
-        finally:
-            self._pool.give(self._origin, connection)
+        tried: list[int] = []
+        number = self._keys.take()
+        while number is not None:
+            connection = await self._pool.take(self._origin, self.name, clock.connect)
+            try:
+                connection.ask(self.name, self._request(ask, number), ask.body)
+                first = clock.first_byte()
+                head = await connection.head(first)
+                tried.append(number)
+                if (number := self._other(head, tried)) is not None:
+                    continue
+                if ask.stream and head.status < 300:
+                    await connection.some(first)
+                chunks = self._chunks(connection, clock, head, ask)
+                async with aclosing(chunks):
+                    yield Reply(head.status, _told(head), chunks)
+            finally:
+                self._pool.give(self._origin, connection)
 
-    def _request(self, ask: Ask) -> bytes:
-        key = (ask.endpoint, ask.stream)
+    def _other(self, head: Head, tried: Sequence[int]) -> int | None:
+        """The key to ask with instead, where this one was refused and there is another."""
+        if head.status not in REFUSALS:
+            return None
+        self._keys.refused(tried[-1], head.status, retry_after(head.get, time.time))
+        return self._keys.take(tried)
+
+    def _request(self, ask: Ask, number: int) -> bytes:
+        key = (ask.endpoint, ask.stream, number)
         fixed = self._heads.get(key) or self._heads.setdefault(key, self._fixed(*key))
         extra = "".join(f"{name}: {value}\r\n" for name, value in ask.headers)
         if extra.count("\n") != len(ask.headers):
             raise ValueError("a header must be one line")
         return b"%b%bcontent-length: %d\r\n\r\n" % (fixed, extra.encode("latin-1"), len(ask.body))
 
-    def _fixed(self, endpoint: str, stream: bool) -> bytes:
+    async def well(self, path: str, seconds: float) -> bool:
+        """Whether the server answers a GET of `path` below its base URL with a 2xx within `seconds`."""
+        until = asyncio.get_running_loop().time() + seconds
+        try:
+            connection = await self._pool.take(self._origin, self.name, seconds)
+        except UpstreamError:
+            return False
+        try:
+            connection.ask(self.name, self._lines(f"GET {self._path}{path}", (ACCEPTED,), 0) + b"\r\n")
+            head = await connection.head(until)
+            while await connection.read(until):
+                pass
+        except UpstreamError:
+            return False
+        finally:
+            self._pool.give(self._origin, connection)
+        return 200 <= head.status < 300
+
+    def _fixed(self, endpoint: str, stream: bool, number: int) -> bytes:
+        accepted = "accept: text/event-stream" if stream else ACCEPTED
+        return self._lines(f"POST {self._path}{endpoint}", ("content-type: application/json", accepted), number)
+
+    def _lines(self, asked: str, content: tuple[str, ...], number: int) -> bytes:
         lines = [
-            f"POST {self._path}{endpoint} HTTP/1.1",
+            f"{asked} HTTP/1.1",
             f"host: {self._origin.authority}",
             f"user-agent: tidegate/{__version__}",
-            "content-type: application/json",
-            f"accept: {'text/event-stream' if stream else 'application/json'}",
+            *content,
             "accept-encoding: identity",
         ]
         if not self._keep:
             lines.append("connection: close")
-        if self._key:
-            lines.append(f"authorization: Bearer {self._key.get_secret_value()}")
+        if secret := self._secrets[number]:
+            lines.append(f"authorization: Bearer {secret.get_secret_value()}")
         return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
     async def _chunks(self, connection: Connection, clock: _Clock, head: Head, ask: Ask) -> AsyncGenerator[bytes, None]:

@@ -111,8 +111,85 @@ async def test_chunks_come_as_they_are_sent(server: Server, pool: Pool) -> None:
 
 async def test_the_head_comes_before_the_body(server: Server, pool: Pool) -> None:
     server.play(Script((*opened(), Hang())))
-    async with Direct(spec(server.base_url), pool).send(Ask("/chat/completions", BODY, stream=True)) as reply:
+    async with Direct(spec(server.base_url), pool).send(Ask("/chat/completions", BODY, stream=False)) as reply:
         assert (reply.status, reply.header("content-type")) == (200, SSE[1])
+
+
+async def test_a_stream_has_begun_only_with_its_first_byte(server: Server, pool: Pool) -> None:
+    """Whoever hangs or breaks before it may still be passed over; a model may think for as long as `first_byte_s`."""
+    quick = Timeouts(first_byte_s=0.4, idle_s=0.1)
+    server.play(Script((*opened(), Hang())), Script((*opened(), Wait(0.2), *sent([b"data: x\n\n"]), Hang())))
+    direct = Direct(spec(server.base_url, timeouts=quick), pool)
+    with pytest.raises(UpstreamTimeout, match="did not begin"):
+        async with direct.send(Ask("/chat/completions", BODY, stream=True)):
+            pytest.fail("nothing came")
+    async with direct.send(Ask("/chat/completions", BODY, stream=True)) as reply:
+        assert await anext(reply.chunks) == b"data: x\n\n"
+
+
+# Several keys
+
+
+def keyed(base_url: str, *keys: str) -> OpenAISpec:
+    return OpenAISpec(name="far", kind="openai", base_url=base_url, api_keys=tuple(map(SecretStr, keys)))
+
+
+def bearers(server: Server) -> list[str]:
+    return [seen.header("authorization").removeprefix("Bearer ") for seen in server.seen]
+
+
+async def test_keys_are_used_in_turn(server: Server, pool: Pool) -> None:
+    direct = Direct(keyed(server.base_url, "a", "b", "c"), pool)
+    for _ in range(4):
+        await said(direct)
+    assert bearers(server) == ["a", "b", "c", "a"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 429])
+async def test_a_key_that_is_refused_is_set_aside_and_another_one_used_at_once(
+    server: Server, pool: Pool, status: int
+) -> None:
+    server.play(answer({"error": {}}, status))
+    direct = Direct(keyed(server.base_url, "a", "b"), pool)
+    async with direct.send(Ask("/chat/completions", BODY, stream=False)) as reply:
+        assert reply.status == 200
+    await said(direct)
+    assert bearers(server) == ["a", "b", "b"]
+
+
+async def test_where_every_key_is_refused_the_last_refusal_is_the_answer(server: Server, pool: Pool) -> None:
+    server.always(answer({"error": {}}, 429, [("content-type", "application/json"), ("retry-after", "7")]))
+    direct = Direct(keyed(server.base_url, "a", "b"), pool)
+    async with direct.send(Ask("/chat/completions", BODY, stream=False)) as reply:
+        assert (reply.status, reply.header("retry-after")) == (429, "7")
+    assert bearers(server) == ["a", "b"]
+
+
+async def test_other_refusals_are_not_about_the_key(server: Server, pool: Pool) -> None:
+    server.always(answer({"error": {}}, 500))
+    async with Direct(keyed(server.base_url, "a", "b"), pool).send(Ask("/x", BODY, stream=False)) as reply:
+        assert reply.status == 500
+    assert bearers(server) == ["a"]
+
+
+# Health
+
+
+async def test_a_server_is_well_that_answers_a_get(server: Server, pool: Pool) -> None:
+    server.play(answer({"data": []}))
+    direct = Direct(spec(server.base_url), pool)
+    assert await direct.well("/models", 5)
+    seen = server.seen[0]
+    assert (seen.method, seen.target, seen.body) == ("GET", "/v1/models", b"")
+    assert seen.header("authorization") == "Bearer sk-1"
+
+
+@pytest.mark.parametrize(
+    "script", [answer({}, 503), answer({}, 302), Script((Hang(),)), Script((Close(),)), Script((Send(b"?\r\n\r\n"),))]
+)
+async def test_a_server_that_says_or_does_anything_else_is_not(server: Server, pool: Pool, script: Script) -> None:
+    server.play(script)
+    assert not await Direct(spec(server.base_url), pool).well("/models", 0.3)
 
 
 async def test_a_request_given_up_before_its_answer_closes_the_connection(server: Server, pool: Pool) -> None:
