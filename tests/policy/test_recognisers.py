@@ -14,6 +14,7 @@ from gateway.policy.engines import pii
 from gateway.policy.engines import recognisers as r
 from gateway.policy.engines.pii import Engine, Kind
 from gateway.policy.engines.recognisers import Span
+from gateway.policy.signs import Signs
 
 WANTED = ("EMAIL_ADDRESS", "CREDIT_CARD", "IBAN_CODE", "US_SSN", "PHONE_NUMBER", "IP_ADDRESS", "URL")
 ENGINE = Engine(pii.prepare({"entities": list(WANTED)}))
@@ -178,6 +179,25 @@ HEADED: list[tuple[re.Pattern[str], Heads]] = [
 @given(text=texts)
 def test_looking_only_where_a_match_may_begin_finds_them_all(pattern: re.Pattern[str], heads: Heads, text: str) -> None:
     assert [m.span() for m in r._headed(pattern, heads(text), text)] == [m.span() for m in pattern.finditer(text)]
+
+
+@given(texts, st.sets(st.sampled_from(WANTED), min_size=1))
+def test_a_text_in_which_something_is_found_shows_a_sign_of_it(text: str, wanted: set[str]) -> None:
+    signs = Signs.of(wanted)
+    assert signs is not None
+    if asyncio.run(ENGINE.spans(text, sorted(wanted), 0.0)):
+        assert signs.stand_in(text) or any(signs.stand_in(view.text) for view in ENGINE.normaliser.views(text))
+
+
+def test_entities_without_known_signs_are_always_asked_about() -> None:
+    assert Signs.of(["EMAIL_ADDRESS", "US_PASSPORT"]) is None
+
+
+@pytest.mark.parametrize("text", ["Ring me at noon.", "In 2024, on page 12.", "It is 20:30 now; see 4.2.", "a-b (c)"])
+def test_plain_prose_shows_no_sign(text: str) -> None:
+    signs = Signs.of(["EMAIL_ADDRESS", "CREDIT_CARD", "US_SSN", "PHONE_NUMBER", "IBAN_CODE"])
+    assert signs is not None
+    assert not signs.stand_in(text)
 
 
 @given(texts, st.integers(min_value=1, max_value=200))

@@ -15,6 +15,9 @@ from ipaddress import ip_interface
 from itertools import pairwise
 from typing import Any
 
+from gateway.policy import signs
+from gateway.policy.signs import Rows
+
 SURE, LIKELY, FAIR, WEAK = (
     1.0,
     0.85,
@@ -49,28 +52,10 @@ def _everywhere(text: str, what: str) -> Iterator[int]:
         at = text.find(what, at + 1)
 
 
-# Digits in a row, with up to three of the characters between that a number of any kind has there.
-_BETWEEN = r" .\-/()+"
-_SHAPE = bytes(
-    b"0"[0] if char.isdigit() else b"a"[0] if char.isalpha() else b" "[0] if char in " .-/()+" else b"."[0]
-    for char in map(chr, range(128))
-) + bytes(128)
-
-
-def _rows(least: int) -> tuple[re.Pattern[bytes], re.Pattern[str]]:
-    """What finds rows of so many digits: in the shape of a text in ASCII, where it is ten times faster; in any text."""
-    more = least - 1
-    return (
-        re.compile(rb"0(?: {0,3}0){%d,}" % more),
-        re.compile(rf"\d(?:[{_BETWEEN}\u00a0\u2011]{{0,3}}\d){{{more},}}"),
-    )
-
-
-def _in_rows(head: re.Pattern[str], rows: tuple[re.Pattern[bytes], re.Pattern[str]], text: str) -> Iterator[int]:
-    """Where `head` stands in a row, or in what opens one."""
-    ascii_, other = rows
+def _in_rows(head: re.Pattern[str], rows: Rows, text: str) -> Iterator[int]:
+    """Where `head` stands in a row of digits, or in what opens one."""
     found: Iterable[re.Match[Any]]
-    found = ascii_.finditer(text.encode().translate(_SHAPE)) if text.isascii() else other.finditer(text)
+    found = rows.shaped.finditer(signs.shape(text)) if text.isascii() else rows.other.finditer(text)
     for row in found:
         for match in head.finditer(text, max(0, row.start() - 3), row.end()):
             yield match.start()
@@ -98,7 +83,7 @@ def emails(text: str) -> Iterator[Span]:
 
 # Cards: ISO/IEC 7812 numbers of 12 to 19 digits, in groups or not, with a known issuer and a right check digit.
 _DIGITS = re.compile(r"(?<![\w.])\d(?:[ .\-\u00a0]?\d){11,29}(?!\d)")
-_DIGITS_HEAD, _DIGITS_ROWS = re.compile(r"\d(?<![\w.]\d)"), _rows(12)
+_DIGITS_HEAD, _DIGITS_ROWS = re.compile(r"\d(?<![\w.]\d)"), Rows.of(signs.CARD)
 _ISSUERS: tuple[tuple[re.Pattern[str], tuple[int, ...]], ...] = (
     (re.compile(r"4"), (19, 16, 13)),
     (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]|9792"), (16,)),
@@ -179,7 +164,7 @@ _IBAN_LENGTHS = {
 def _countries(text: str) -> Iterator[int]:
     if not text.isascii():
         return (match.start() - 2 for match in _IBAN_HEAD.finditer(text))
-    return _everywhere(text.encode().translate(_SHAPE).decode(), "aa00")
+    return _everywhere(signs.shape(text).decode(), signs.COUNTRY.decode())
 
 
 def ibans(text: str) -> Iterator[Span]:
@@ -276,8 +261,8 @@ _LIKE_NORTH_AMERICAN = re.compile(r"(?:\+?1[ .\-]|001[ .\-])?(?:\(\d{3}\)[ .\-]?
 _PHONE_HEAD = re.compile(
     r"[+\d(](?<![\w/#$€£@%+][+\d(])(?<!\d[.,:][+\d(])(?<![A-Za-z0-9]-[+\d(])"  # as `_PHONE` demands
 )
-_PHONE_ROWS = _rows(6)
-_NORTH_AMERICAN_HEAD, _NORTH_AMERICAN_ROWS = re.compile(r"[+\d(](?<![\w/+(.\-][+\d(])"), _rows(10)
+_PHONE_ROWS = Rows.of(signs.PHONE)
+_NORTH_AMERICAN_HEAD, _NORTH_AMERICAN_ROWS = re.compile(r"[+\d(](?<![\w/+(.\-][+\d(])"), Rows.of(signs.NORTH_AMERICAN)
 _NO_PHONE = re.compile(  # dates, years; US social security, ZIP+4; decimals, addresses of machines
     r"\d{4}[.\-/]\d{1,2}[.\-/]\d{1,2}|(?:[0-3]?\d)[.\-/](?:[0-3]?\d)[.\-/](?:\d{4}|\d{2})"
     r"|(?:19|20)\d\d(?:[ \-/](?:19|20)\d\d)+"
@@ -338,7 +323,7 @@ def _phone(match: re.Match[str]) -> float:
 _SSN = re.compile(
     r"(?<![\w.,\-])(?P<area>\d{3})(?P<gap>[ .\-]?)(?P<group>\d{2})(?P=gap)(?P<serial>\d{4})(?![\w\-]|[.,]\d)"
 )
-_SSN_HEAD, _SSN_ROWS = re.compile(r"\d(?<![\w.,\-]\d)"), _rows(9)
+_SSN_HEAD, _SSN_ROWS = re.compile(r"\d(?<![\w.,\-]\d)"), Rows.of(signs.SSN)
 _SSN_SCORES = {"-": LIKELY, ".": FAIR, " ": WEAK, "": WEAK}
 
 

@@ -7,7 +7,7 @@ are leftmost-longest and do not overlap, rule by rule. Findings name rules, neve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +31,7 @@ from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import place
 from gateway.policy.rails.packs import PACKS, Rule
-from gateway.policy.rails.watch import Watch
+from gateway.policy.rails.watch import Calm, Watch
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 
 _SHORT = 64  # characters: a text of fewer is sooner judged than looked up
@@ -53,6 +53,7 @@ class PatternRail:
     normaliser: Normaliser
     ahead: Ahead
     unit: Unit = Unit.MATCH
+    calm: Calm = field(default_factory=dict)
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
         return [self._told(passage.text, subject.known) for passage in subject.passages]
@@ -79,7 +80,7 @@ class PatternRail:
         """Follows one text while it streams."""
         raw = Scanner(self.lens.dfa)
         folded = Folded(raw, Scanner(self.normaliser.spelling), self.ahead, self.folded.reworded)
-        return Watch(self.verdict, raw, folded, tuple(Carried(code, self.ahead) for code in CODES))
+        return Watch(self.verdict, raw, folded, tuple(Carried(code, self.ahead) for code in CODES), self.calm)
 
     def verdict(self, matches: Iterable[Match]) -> Verdict:
         found = sorted(_merged(matches), key=lambda m: m.rule)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gateway.config.policy import PiiSpec, PolicySpec
 from gateway.config.wording import near
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, WorkerFault
 from gateway.policy.entities import ENTITIES
+from gateway.policy.normalise.view import Normaliser
 from gateway.policy.rail import Caller, Subject, Tools, Unit
 from gateway.policy.rails.batch import Answers, Batch
 from gateway.policy.rails.place import problem
+from gateway.policy.signs import Signs
 from gateway.policy.vault import Vault
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 from gateway.wire.passage import Passage
@@ -31,6 +33,8 @@ class PiiRail:
     restore: bool
     worker: Caller
     deadline_s: float
+    signs: Signs | None = None  # that one of the entities may be in a text; None: always
+    normaliser: Normaliser = field(default_factory=Normaliser)
     unit: Unit = Unit.SENTENCE  # sentences end before white space, which no e-mail address, URL or IP address has
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
@@ -43,10 +47,25 @@ class PiiRail:
         return [self._verdict(p, s or [], subject.vault) for p, s in zip(subject.passages, spans, strict=True)]
 
     async def _found(self, texts: Sequence[str]) -> Answers:
-        """Where the entities are: that follows from a text alone, what stands for them from the exchange as well."""
-        payload = {"entities": self.entities, "score": self.score, "texts": texts}
+        """Where the entities are: that follows from a text alone, what stands for them from the exchange as well.
+
+        Texts without a sign of any need no asking.
+        """
+        asked = [text for text in texts if self._may(text)]
+        if not asked:
+            return Answers([[] for _ in texts], len)
+        payload = {"entities": self.entities, "score": self.score, "texts": asked}
         answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
-        return Answers(answer["spans"], len)
+        if len(answer["spans"]) != len(asked):
+            raise WorkerFault("the worker did not answer for every text")
+        found = dict(zip(asked, answer["spans"], strict=True))
+        return Answers([found.get(text, []) for text in texts], len)
+
+    def _may(self, text: str) -> bool:
+        """Whether `text`, or what it says in disguise, may have one of the entities in it."""
+        if self.signs is None or self.signs.stand_in(text):
+            return True
+        return any(self.signs.stand_in(view.text) for view in self.normaliser.views(text))
 
     def _verdict(self, passage: Passage, spans: Sequence[Json], vault: Vault) -> Verdict:
         if not spans:
@@ -81,6 +100,7 @@ def build(spec: PiiSpec, tools: Tools) -> PiiRail:
         restore=spec.restore,
         worker=tools.workers["pii"],
         deadline_s=tools.deadline_s,
+        signs=Signs.of(spec.entities),
     )
 
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from gateway.policy.automaton.dfa import Config
 from gateway.policy.automaton.scanner import Match, Scanner
 from gateway.policy.normalise.track import Carried, Folded
 from gateway.policy.verdict import ALLOW, Verdict
+
+WORDS = 20_000  # pieces of text that are known to be none of any rule's business
+_LONGEST = 16  # characters of one
+_SYMBOLS = "+/_-"  # with letters and digits, what a run may begin with: the characters before say whether one does
+_NUMBER = re.compile("[0-9]")
+
+Calm = dict[tuple[Config, str, str], Config]
+"""Where a piece of text takes a scanner that follows nothing, and after it follows nothing again.
+
+By where it stands, the two characters before as far as they matter, and the piece: words and points, no numbers. Most
+of what a model says is that, and the same words come again and again; all texts of a rail share what is known of them.
+"""
 
 
 @dataclass(slots=True)
@@ -23,11 +37,36 @@ class Watch:
     raw: Scanner
     folded: Folded
     carried: tuple[Carried, ...]  # by code: the first two in ASCII, the others in characters that do not show
+    calm: Calm = field(default_factory=dict)
     busy: list[Scanner | Folded | Carried] = field(default_factory=list)  # the views in which something goes on
     held: int = 0
+    quiet: bool = False  # nothing goes on, and nothing that was found waits to be taken
 
     def feed(self, delta: str) -> int:
         """The text goes on; the offset from which it must be held. It never decreases."""
+        if not self.quiet or len(delta) > _LONGEST:
+            return self._fed(delta)
+        raw, decoders = self.raw, [carried.decoder for carried in self.carried[:2]]
+        before = decoders[0].before
+        start = raw.config
+        key = start, (before if delta[0].isalnum() or delta[0] in _SYMBOLS else ""), delta
+        target = self.calm.get(key)
+        if target is None:
+            held = self._fed(delta)
+            if self.quiet and delta.isascii() and not _NUMBER.search(delta):
+                if len(self.calm) >= WORDS:
+                    self.calm.clear()
+                self.calm[key] = raw.config
+            return held
+        raw.config = target
+        raw.at += len(delta)
+        before = (before + delta)[-2:]
+        for decoder in decoders:
+            decoder.before = before
+        self.held = raw.at
+        return self.held
+
+    def _fed(self, delta: str) -> int:
         at = self.raw.at
         self.folded.feed(delta)
         plain = delta.isascii()
@@ -49,6 +88,7 @@ class Watch:
         views: list[Scanner | Folded | Carried] = [self.raw, self.folded, *self.carried]
         self.busy = [view for view in views if view.busy]
         self.held = self._cut(self.raw.at)
+        self.quiet = not self.busy and all(carried.decoder.run is None for carried in self.carried)
 
     def cut(self, limit: int) -> int:
         """The last offset up to `limit` that no match reaches across."""
