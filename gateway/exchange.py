@@ -92,6 +92,7 @@ class Exchange:
     policy: str = ""
     digest: str = ""
     stream: bool = False
+    overlap: bool = False  # the request was sent while rails still judged it
     judgements: list[Judgement] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)

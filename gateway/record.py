@@ -33,6 +33,7 @@ def completed(exchange: Exchange) -> dict[str, Any]:
         "status": exchange.status,
         "error": exchange.error,
         "verdict": exchange.verdict,
+        "overlap": exchange.overlap,
         "judgements": [_judgement(j) for j in exchange.judgements],
         "upstream": exchange.upstream,
         "tried": list(exchange.tried),

@@ -53,6 +53,7 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
 
     `scored` tells whether there is a scorer.
     """
+    _check_overlap(policy)
     for place, kind, rail in _rails(policy):
         match kind:
             case "nemo":
@@ -72,6 +73,18 @@ def check_policy(policy: Document, folder: Path, *, scored: bool) -> None:
     known = policy.value.get("known")
     for kind in ("prompts", "attacks") if isinstance(known, dict) else ():
         _check_spec(policy, ("known", kind), known.get(kind), folder)
+
+
+def _check_overlap(policy: Document) -> None:
+    """Of what is sent before it was judged nothing can be taken out any more; only patterns go first."""
+    for place, kind, rail in _rails(policy) if policy.value.get("overlap") is True else ():
+        redacts = rail.get("action", "redact" if kind == "pii" else "block") == "redact"
+        if "input" in place and kind != "pattern" and redacts:
+            policy.refuse(
+                place,
+                f"`overlap: true` sends a request while a {kind} rail still judges it, and then nothing can be taken"
+                " out of it; let the rail flag or block, or leave `overlap` out",
+            )
 
 
 def check_open(gateway: Document) -> None:

@@ -175,6 +175,7 @@ class PolicySpec(Frozen):
     on_error: OnError = "closed"
     deadline_ms: Annotated[int, Field(gt=0, le=600_000)] = 1500
     refusal: str | None = None  # the message of the error a blocked exchange ends with
+    overlap: bool = False  # ask the upstream while rails that take their time still judge the request
     context: tuple[Literal["documents", "system", "tool", "user"], ...] = ("documents", "tool")
     """Which parts of a request an answer is scored against, as its evidence."""
     known: KnownSpec = KnownSpec()

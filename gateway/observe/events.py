@@ -96,6 +96,7 @@ class ExchangeCompleted(ExchangeStarted):
     verdict: Verdict | Literal["unavailable"] = Field(
         description="strongest action taken; `unavailable` where it was for a rail that could not judge"
     )
+    overlap: bool = Field(description="the request was sent while rails still judged it (`overlap: true`)")
     judgements: list[Judgement] = Field(description="what each rail said, stage by stage")
     upstream: str = Field(description="upstream that answered")
     tried: list[str] = Field(description="upstreams asked, in order")
@@ -116,7 +117,9 @@ class ExchangeCompleted(ExchangeStarted):
     price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
     input_rails_ms: Ms | None = Field(description="judging the request")
     queue_ms: Ms = Field(ge=0, description="waiting for a place at an upstream; part of the next")
-    connect_ms: Ms | None = Field(description="from sending the request to the upstream's answer, of a stream to its first byte")
+    connect_ms: Ms | None = Field(
+        description="from sending the request to the upstream's answer, of a stream to its first byte"
+    )
     first_token_ms: Ms | None = Field(
         description="from the request to the first text handed to the client [gen_ai.server.time_to_first_token]"
     )

@@ -5,6 +5,7 @@ It reads downwards in the order things happen. What a later step needs is on the
     run         the call that began an exchange, how it stands, and whom it is told to
     response    what the client was told so far, and the record
     need        what a key must be allowed for an exchange to begin
+    overlap     rails that judge a request while it is sent already
     moderation  texts judged for whoever asks
 """
 
@@ -15,22 +16,23 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gateway.config.schema import OpenAISpec
 from gateway.errors import NotSupported, PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
 from gateway.limits.gate import Gate
-from gateway.pipeline import moderation
+from gateway.pipeline import moderation, overlap
 from gateway.pipeline.capture import Capture, Mode
 from gateway.pipeline.need import needed, permitted
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
 from gateway.policy.memory import Memory
-from gateway.policy.policy import Policy, enforce
+from gateway.policy.policy import Bench, Policy, enforce
 from gateway.policy.rail import Subject
-from gateway.policy.verdict import ALLOW, Verdict, applied
+from gateway.policy.verdict import ALLOW, Action, Verdict, applied
 from gateway.routing import Answered, Asked, Errand, Route, Routes, Target
+from gateway.routing.group import Group
 from gateway.stream import Relay, Tally, drained
 from gateway.upstream import Ask, Reply
 from gateway.wire import body as json_body
@@ -86,16 +88,17 @@ class Pipeline:
         exchange.model, exchange.arm = body["model"], group.name
         await self._reserved(call, run, targets)
         self.ledger.started(exchange)
-        raw = await self._inspected(call.raw, run)
-        exchange.timing.sent = self.clock()
-        errand = _errand(lambda target: _ask(target, raw, run, call), run, call)
-        async with Asked(group, errand) as answered:
-            exchange.timing.queued = errand.queued
-            self._note_reply(answered, run)
-            if _streamed(answered.reply, exchange):
-                await self._stream(answered.reply, run, sent)
-            else:
-                await self._whole(answered.reply, run, sent)
+        subject, bench = _subject(run), run.bench("input")
+        first, later = overlap.split(bench) if run.policy.spec.overlap else (bench, None)
+        if later is None or not later.bounds:
+            raw = _rewritten(call.raw, run, subject, await self._judged(run, subject, bench))
+            await self._asked(call, raw, group, sent)
+            return
+        exchange.overlap = True
+        said = await self._judged(run, subject, first, last=False)
+        raw = _rewritten(call.raw, run, subject, said)
+        async with overlap.beside(self._judged_late(run, subject, later, said)) as run.verdict:
+            await self._asked(call, raw, group, sent)
 
     # Judging the request
 
@@ -118,21 +121,25 @@ class Pipeline:
             run.lease = await self.gate.admit(account, call.id, needed(call, run, targets, self.ledger))
             run.lease.enforce()
 
-    async def _inspected(self, raw: bytes, run: Run) -> bytes:
-        """The request's bytes as they may be sent: untouched, or with what the rails rewrote."""
-        subject = _subject(run)
-        passages = subject.passages
-        began = self.clock()
-        verdicts = await run.bench("input").judged(subject)
-        run.exchange.timing.input_rails = self.clock() - began
-        run.exchange.scanned = run.exchange.scannable
-        run.capture.request(passages, verdicts)
-        _enforce_all(passages, verdicts, run.policy.spec.refusal)
-        texts = [(p.path, applied(p.text, v.edits)) for p, v in zip(passages, verdicts, strict=True) if v.edits]
-        if not texts:
-            return raw
-        run.body = json_body.rewritten(run.body, texts)
-        return json_body.encoded(run.body)
+    async def _judged(
+        self, run: Run, subject: Subject, bench: Bench, said: Sequence[Verdict] = (), *, last: bool = True
+    ) -> list[Verdict]:
+        """What the rails of `bench` say, after what others `said`. Raises `PolicyBlocked` or `PolicyUnavailable`."""
+        exchange, began = run.exchange, self.clock()
+        verdicts = await bench.judged(subject)
+        exchange.timing.input_rails = (exchange.timing.input_rails or 0.0) + self.clock() - began
+        all_ = [a | b for a, b in zip(said, verdicts, strict=True)] if said else verdicts
+        if last or any(verdict.action is Action.BLOCK for verdict in all_):
+            exchange.scanned += run.bytes
+            run.capture.request(subject.passages, all_)
+        _enforce_all(subject.passages, all_, run.policy.spec.refusal)
+        return verdicts
+
+    async def _judged_late(self, run: Run, subject: Subject, bench: Bench, said: Sequence[Verdict]) -> None:
+        """Judge what was sent already: nothing can be taken out of it any more."""
+        if any(verdict.edits for verdict in await self._judged(run, subject, bench, said)):
+            refusal = "A content policy would rewrite the request, which was sent already."
+            raise PolicyBlocked(run.policy.spec.refusal or refusal)
 
     async def _moderated(self, call: Call, exchange: Exchange, sent: Response) -> None:
         body = call.codec.read(call.raw)
@@ -144,9 +151,23 @@ class Pipeline:
         began = self.clock()
         said = await moderation.opinions(run, subject)
         exchange.timing.input_rails = self.clock() - began
-        exchange.scanned = exchange.scannable
+        exchange.scanned = run.bytes
         run.capture.request(subject.passages, [ALLOW] * len(subject.passages))
         await sent.own(moderation.answer(run, said, len(subject.passages)))
+
+    # Asking
+
+    async def _asked(self, call: Call, raw: bytes, group: Group, sent: Response) -> None:
+        run, exchange = cast("Run", sent.run), sent.exchange
+        exchange.timing.sent = self.clock()
+        errand = _errand(lambda target: _ask(target, raw, run, call), run, call)
+        async with Asked(group, errand) as answered:
+            exchange.timing.queued = errand.queued
+            self._note_reply(answered, run)
+            if _streamed(answered.reply, exchange):
+                await self._stream(answered.reply, run, sent)
+            else:
+                await self._whole(answered.reply, run, sent)
 
     # Reading the answer
 
@@ -200,8 +221,8 @@ class Pipeline:
         relay = Relay(run.window(), run.tally, run.exchange, run.policy.spec.refusal, run.asked_usage)
         sent.relay = relay
         relay.keeper = run.capture if self.capture != "none" else None
-        async with aclosing(reply.chunks) as chunks:
-            async for chunk in relay.relayed(chunks):
+        async with aclosing(reply.chunks) as chunks, aclosing(relay.relayed(chunks)) as told:
+            async for chunk in told:
                 await sent.chunk(reply, chunk)
             if run.tally.failed:
                 run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
@@ -213,11 +234,22 @@ class Pipeline:
 def _subject(run: Run) -> Subject:
     """The request's texts, counted; what looks like a placeholder in them will never be one of ours."""
     passages = run.codec.prompts(run.body)
-    run.exchange.scannable += sum([len(p.text.encode()) for p in passages])
+    run.bytes = sum([len(p.text.encode()) for p in passages])
+    run.exchange.scannable += run.bytes
     run.characters = sum([len(p.text) for p in passages])
     for passage in passages:
         run.vault.reserve(passage.text)
     return Subject(passages, run.question, run.context, run.vault)
+
+
+def _rewritten(raw: bytes, run: Run, subject: Subject, verdicts: Sequence[Verdict]) -> bytes:
+    """The request's bytes as they may be sent: untouched, or with what the rails rewrote."""
+    pairs = zip(subject.passages, verdicts, strict=True)
+    texts = [(passage.path, applied(passage.text, verdict.edits)) for passage, verdict in pairs if verdict.edits]
+    if not texts:
+        return raw
+    run.body = json_body.rewritten(run.body, texts)
+    return json_body.encoded(run.body)
 
 
 def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: str | None) -> None:

@@ -28,6 +28,7 @@ class Response:
     recorded: bool = False
 
     async def whole(self, reply: Reply, raw: bytes) -> None:
+        await self._cleared()
         if reply.status < 400 and self.run and self.run.codec.streams:
             self.exchange.timing.first_token = self.clock()
         headers = {**_passed_on(reply), "content-type": "application/json", **self.headers()}
@@ -38,6 +39,7 @@ class Response:
         await self._respond(200, {"content-type": "application/json", **self.headers()}, raw)
 
     async def chunk(self, reply: Reply, chunk: bytes) -> None:
+        await self._cleared()
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
         self.begun = True
         self.exchange.sent += len(chunk)
@@ -45,6 +47,7 @@ class Response:
 
     async def last(self, reply: Reply, chunk: bytes) -> None:
         """Write a stream's last bytes. A client that has them may leave: the record comes first."""
+        await self._cleared()
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
         self.begun = True
         self.exchange.sent += len(chunk)
@@ -64,6 +67,15 @@ class Response:
         self.record()
         await self.client.write(last, {})
         await self.client.end()
+
+    async def _cleared(self) -> None:
+        """Nothing of an answer is told before the request was judged."""
+        if self.run is None or self.run.verdict is None:
+            return
+        await self.run.verdict
+        self.run.verdict = None
+        if self.exchange.timing.first_token is not None:
+            self.exchange.timing.first_token = self.clock()
 
     async def _respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.exchange.status = status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -94,6 +95,8 @@ class Run:
     context: Sequence[str] = ()
     system: Sequence[str] = ()  # the request's system and developer texts
     characters: int = 0  # of the request's text
+    bytes: int = 0  # of it, in UTF-8
+    verdict: Future[None] | None = None  # on the request, where it is sent before it was judged
     target: Target | None = None  # asked last
     status: int = 0  # that it answered with
     asked_usage: bool = False  # of its stream, where the client did not
@@ -126,8 +129,9 @@ class Run:
         """Tokens as the upstream counts them, or estimated where it must have worked and did not say."""
         if self.tally.counts:
             return Usage(*self.tally.counts)
-        left = self.exchange.outcome == "cancelled" and not self.status
-        if not self.target or not (left or 200 <= self.status < 300):
+        left = {"cancelled", "blocked", "unavailable"} if self.exchange.overlap else {"cancelled"}
+        gone = self.exchange.outcome in left and not self.status
+        if not self.target or not (gone or 200 <= self.status < 300):
             return Usage()
         return Usage(input=_tokens(self.characters), output=_tokens(self.tally.characters), estimated=True)
 

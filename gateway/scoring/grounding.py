@@ -26,7 +26,9 @@ class Reading:
     claim: int
 
 
-def reading(context: Sequence[Part], claim: Part, length: int = LENGTH, specials: tuple[int, int] = (101, 102)) -> Reading:
+def reading(
+    context: Sequence[Part], claim: Part, length: int = LENGTH, specials: tuple[int, int] = (101, 102)
+) -> Reading:
     """`[CLS] sentences of the context [SEP] claim [SEP]`, `length` pieces at most; the sentences as `premises` says."""
     first, last = specials
     said = claim[0][:CLAIM]

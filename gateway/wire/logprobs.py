@@ -24,7 +24,9 @@ def _of_chat(content: list[Any]) -> Iterator[Token]:
     for one in content:
         if type(one) is dict and _is(one.get("logprob")):
             top = one.get("top_logprobs")
-            found = [t["logprob"] for t in top if type(t) is dict and _is(t.get("logprob"))] if type(top) is list else []
+            found = (
+                [t["logprob"] for t in top if type(t) is dict and _is(t.get("logprob"))] if type(top) is list else []
+            )
             yield (float(one["logprob"]), *map(float, found[:TOP]))
 
 

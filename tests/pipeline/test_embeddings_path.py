@@ -10,6 +10,7 @@ from support.paths import JSON, Canned, Heard, call, pipeline, walked
 from support.rails import Words, bound, policy
 
 from gateway.config.schema import EmbeddedSpec, LiteLLMSpec, RouteSpec
+from gateway.config.traffic import MemberSpec
 from gateway.policy.verdict import Action
 from gateway.routing import Routes, Target
 from gateway.wire.codec import CHAT, COMPLETIONS, EMBEDDINGS, Codec
@@ -141,7 +142,7 @@ PROVIDER = LiteLLMSpec(name="up", kind="litellm", model="anthropic/x")
 async def test_upstreams_are_asked_only_what_they_can(spec: Any, codec: Codec, able: bool) -> None:
     up, heard = vectors(), Heard()
     line = pipeline(NOTHING, [up], heard)
-    line.routes = Routes([RouteSpec(model="m", upstreams=("up",))], {"up": Target(up, spec)})
+    line.routes = Routes([RouteSpec(model="m", upstreams=(MemberSpec(name="up"),))], {"up": Target(up, spec)})
     await line.run(call(WORDS, codec), heard)
     assert len(up.asks) == able
     if not able:
@@ -152,7 +153,7 @@ async def test_upstreams_are_asked_only_what_they_can(spec: Any, codec: Codec, a
 async def test_of_several_those_that_can_are_asked() -> None:
     first, second, heard = vectors(name="a"), vectors(name="b"), Heard()
     line = pipeline(NOTHING, [first, second], heard)
-    targets = {"a": Target(first, PROVIDER), "b": Target(second, POOLED)}
-    line.routes = Routes([RouteSpec(model="m", upstreams=("a", "b"))], targets)
+    targets = {"a": Target(first, PROVIDER), "b": Target(second, POOLED.model_copy(update={"name": "b"}))}
+    line.routes = Routes([RouteSpec(model="m", upstreams=(MemberSpec(name="a"), MemberSpec(name="b")))], targets)
     await line.run(call(WORDS, EMBEDDINGS), heard)
     assert (heard.status, heard.record.tried) == (200, ["b"])
