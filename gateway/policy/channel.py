@@ -7,12 +7,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
+from gateway.policy.pace import Pace
 from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanner, Unit
 from gateway.policy.verdict import ALLOW, Edit, Verdict, applied, disjoint
 from gateway.wire.passage import Passage
 from gateway.wire.sentences import complete, may_end, sentences
 
+_BIT = 256  # characters that followers are given at once: 10 ms at the very most
 _KEPT = 512  # characters that may be remembered for nothing; forgetting copies what is left
 
 
@@ -106,13 +108,23 @@ class Channel:
 
     # Judging
 
-    def follow(self, bench: Bench) -> Verdict:
-        """Have the followers read what is new."""
-        delta, self.read = self.slice(self.read, self.length), self.length
+    async def follow(self, bench: Bench) -> Verdict:
+        """Have the followers read what is new, a long piece bit by bit."""
+        if self.length - self.read <= _BIT:
+            return self._follow(bench, self.length)
+        said, pace = ALLOW, Pace()
+        while self.read < self.length:
+            said |= self._follow(bench, min(self.read + _BIT, self.length))
+            if pace.due():
+                await pace.rest()
+        return said
+
+    def _follow(self, bench: Bench, end: int) -> Verdict:
+        delta, self.read = self.slice(self.read, end), end
+        final = self.final and end == self.length
         said = ALLOW
         for follower in self.followers:
-            step = partial(follower.step, delta, self.length, final=self.final)
-            verdict = bench.followed(follower.bound, step)
+            verdict = bench.followed(follower.bound, partial(follower.step, delta, end, final=final))
             if verdict is not ALLOW:
                 self.edits |= verdict.edits
                 said |= verdict

@@ -22,6 +22,7 @@ from gateway.policy.vault import Vault
 from gateway.policy.verdict import ALLOW, Action, Edit, Verdict, applied
 from gateway.wire.passage import Passage, Path
 
+_AT_ONCE = 256  # pieces that rails are asked about at once: more are a model's way of holding up everybody else
 _KNOWN = 64  # texts that stand for themselves and may come again in every chunk
 
 
@@ -131,7 +132,7 @@ class Window:
 
     async def judge(self) -> Verdict:
         """Have the rails that may act judge what they now can. On a block nothing more becomes clear."""
-        verdict = self._followed()
+        verdict = await self._followed()
         for group in self.groups:
             if group.acts and verdict.action is not Action.BLOCK:
                 verdict |= await self._asked(group, self.fresh)
@@ -160,18 +161,26 @@ class Window:
                 await asyncio.gather(watching, return_exceptions=True)
         return verdict
 
-    def _followed(self) -> Verdict:
+    async def _followed(self) -> Verdict:
         verdict = ALLOW
         if self.matching:
             for channel in self.fresh:
-                verdict |= channel.follow(self.bench)
+                verdict |= await channel.follow(self.bench)
         return verdict
 
     async def _asked(self, group: Group, channels: Iterable[Channel]) -> Verdict:
         """The rails of `group`. Those that act see what narrower ones left."""
         spans = [Span(c, *span) for c in channels if group in c.done for span in c.segments(group)]
-        if not spans:
-            return ALLOW
+        # Rails that want whole answers may look at several texts together, a call's name and its arguments.
+        size = len(spans) if group.unit is Unit.ANSWER else _AT_ONCE
+        said = ALLOW
+        for at in range(0, len(spans), size or 1):
+            said |= await self._asked_of(group, spans[at : at + size])
+            if said.action is Action.BLOCK:
+                break
+        return said
+
+    async def _asked_of(self, group: Group, spans: Sequence[Span]) -> Verdict:
         texts = [span.delivered() if group.acts else span.channel.slice(span.start, span.end) for span in spans]
         passages = [replace(span.channel.passage, text=text) for span, text in zip(spans, texts, strict=True)]
         verdicts = await group.bench.judged(Subject(passages, self.question, self.context, self.vault))

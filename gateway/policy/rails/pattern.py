@@ -6,6 +6,7 @@ are leftmost-longest and do not overlap, rule by rule. Findings name rules, neve
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ from gateway.policy.normalise.fold import Fold
 from gateway.policy.normalise.rule import decomposed, refolded
 from gateway.policy.normalise.track import Carried, Folded
 from gateway.policy.normalise.view import Normaliser
+from gateway.policy.pace import Pace
 from gateway.policy.rail import Subject, Tools, Unit
 from gateway.policy.rails import place
 from gateway.policy.rails.packs import PACKS, Rule
@@ -35,6 +37,12 @@ from gateway.policy.rails.watch import Calm, Watch
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict
 
 _SHORT = 64  # characters: a text of fewer is sooner judged than looked up
+_LONG, _FOREIGN = 8192, 1024  # characters, in ASCII and beyond: more than that may take too long to do in between
+
+
+def _slow(text: str) -> bool:
+    """Whether judging `text` may take 10 ms; no text takes more than linear time."""
+    return len(text) > _FOREIGN and (len(text) > _LONG or not text.isascii())
 
 
 @dataclass(slots=True)
@@ -56,12 +64,18 @@ class PatternRail:
     calm: Calm = field(default_factory=dict)
 
     async def inspect(self, subject: Subject) -> Sequence[Verdict]:
-        return [self._told(passage.text, subject.known) for passage in subject.passages]
+        pace = Pace()
+        verdicts = []
+        for passage in subject.passages:
+            verdicts.append(await self._told(passage.text, subject.known))
+            if pace.due():
+                await pace.rest()
+        return verdicts
 
-    def _told(self, text: str, known: Known) -> Verdict:
+    async def _told(self, text: str, known: Known) -> Verdict:
         found: Verdict | None = known.get(text) if len(text) >= _SHORT else None
         if found is None:
-            found = self.judged(text)
+            found = await asyncio.to_thread(self.judged, text) if _slow(text) else self.judged(text)
             if len(text) >= _SHORT:
                 known.put(text, found, parts=2 * len(found.findings) + len(found.edits))
         return found
