@@ -25,6 +25,7 @@ from gateway.observe.cost import Prices, Usage
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.pipeline.mirror import Mirrors
 from gateway.policy.load import policies
 from gateway.policy.memory import Memory
 from gateway.policy.rail import Tools
@@ -106,7 +107,9 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         await stack.enter_async_context(watched(targets.values(), found.fleet))
         capture = config.gateway.events.capture
         gate = Gate(found.accounts)
-        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate)
+        mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
+        stack.push_async_callback(mirrors.close, FAREWELL_S)
+        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors)
         yield app(config, pipeline, found.scraped, workers)
 
 

@@ -63,11 +63,22 @@ class Ledger:
         self.log.emit("exchange.completed", **fields)
         self.metrics.observe(fields)
 
+    def mirroring(self, exchange: Exchange, of: str) -> bool:
+        """`pipeline.mirror.Shadows`: the intent."""
+        return self.log.emit("mirror.started", **record.mirroring(exchange, of))
+
+    def mirrored(self, exchange: Exchange, of: str) -> None:
+        fields = record.mirrored(exchange, of)
+        self.log.emit("mirror.completed", **fields)
+        self.metrics.mirrored(fields)
+
     def scored(self, sample: Sample, scores: Mapping[str, Any], seconds: float) -> None:
         """`sampler.Recorded`: what the scorer said of one answer."""
         self.metrics.scores.add(("scored",))
         fields = {"id": sample.id, "route": sample.route, "upstream": sample.upstream}
-        self.log.emit("score.recorded", **fields, **record.scored(scores), ms=round(seconds * 1000, 3))
+        said = record.scored(scores)
+        self.metrics.scored(sample.route, said["scores"])
+        self.log.emit("score.recorded", **fields, **said, ms=round(seconds * 1000, 3))
 
     def unscored(self, why: str, count: int) -> None:
         """Answers that will have no scores: `shed` or `failed`."""

@@ -81,6 +81,39 @@ def _sentence(said: Mapping[str, Any]) -> dict[str, Any]:
     return {**span, "evidence": said["evidence"], "source": said["source"], "fired": list(said.get("fired", ()))}
 
 
+def mirroring(exchange: Exchange, of: str) -> dict[str, Any]:
+    """Fields of `mirror.started`. `of` is the exchange it is the shadow of."""
+    return {
+        "id": exchange.id,
+        "of": of,
+        "trace": exchange.trace,
+        "principal": exchange.principal,
+        "endpoint": exchange.endpoint,
+        "model": exchange.model,
+        "route": exchange.route,
+        "upstream": exchange.upstream,
+        "policy": exchange.policy,
+        "policy_digest": exchange.digest,
+        "stream": exchange.stream,
+    }
+
+
+def mirrored(exchange: Exchange, of: str) -> dict[str, Any]:
+    """Fields of `mirror.completed`."""
+    timing = exchange.timing
+    return {
+        **mirroring(exchange, of),
+        "outcome": exchange.outcome,
+        "status": exchange.status,
+        "error": exchange.error,
+        "answered_model": exchange.answered,
+        "finish": exchange.finish,
+        **_spent(exchange),
+        "connect_ms": _span(timing.sent, timing.connected),
+        "total_ms": _span(timing.started, timing.finished),
+    }
+
+
 def _captured(captured: Captured) -> dict[str, Any]:
     return {
         "mode": captured.mode,

@@ -152,6 +152,47 @@ class Sentence(BaseModel):
     fired: list[str] = Field(description="what speaks against it: `meaning`, `words`, `numbers`, `names`")
 
 
+class MirrorStarted(Event):
+    """A request is asked of another upstream too, as the policy let it pass. Nobody hears the answer."""
+
+    id: str = Field(description="id of the shadow; its answer is scored under it")
+    of: str = Field(description="id of the exchange it is the shadow of")
+    trace: str = Field(description="trace id of the W3C `traceparent`, or empty")
+    principal: str = Field(description="name of the client's key")
+    endpoint: str
+    model: str = Field(description="model as asked for")
+    route: str
+    upstream: str = Field(description="upstream that is asked beside")
+    policy: str
+    policy_digest: str
+    stream: bool
+
+
+class MirrorCompleted(MirrorStarted):
+    """What one shadow left behind. Its cost is the operator's: no key is charged with it."""
+
+    outcome: Literal["completed", "failed", "cancelled"] = Field(description="`cancelled` where the gateway stopped")
+    status: int = Field(description="HTTP status of the upstream")
+    error: str = Field(description="code of the error that ended it, or empty")
+    answered_model: str
+    finish: str
+    input_tokens: int = Field(ge=0, description="cached ones included [gen_ai.usage.input_tokens]")
+    cached_tokens: int = Field(ge=0, description="[gen_ai.usage.cache_read.input_tokens]")
+    output_tokens: int = Field(ge=0, description="reasoning included [gen_ai.usage.output_tokens]")
+    reasoning_tokens: int = Field(ge=0, description="[gen_ai.usage.reasoning.output_tokens]")
+    estimated_tokens: bool = Field(description="counted from the text, because the upstream said nothing")
+    input_usd: float = Field(ge=0, description="input that was not cached")
+    cached_usd: float = Field(ge=0, description="input read from the provider's cache")
+    output_usd: float = Field(ge=0, description="output that was not reasoning")
+    reasoning_usd: float = Field(ge=0, description="output that was reasoning")
+    gpu_usd: float = Field(ge=0, description="time on a GPU priced by the hour")
+    cost_usd: float = Field(ge=0, description="sum of the above")
+    token_usd: float = Field(ge=0, description="the sum, per token in and out")
+    price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
+    connect_ms: Ms | None = Field(description="from sending the request to the answer, of a stream to its first byte")
+    total_ms: Ms | None
+
+
 class ScoreRecorded(Event):
     """The scorer measured an answer. [gen_ai.evaluation.result]"""
 
@@ -247,6 +288,8 @@ CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
     {
         "exchange.started": ExchangeStarted,
         "exchange.completed": ExchangeCompleted,
+        "mirror.started": MirrorStarted,
+        "mirror.completed": MirrorCompleted,
         "score.recorded": ScoreRecorded,
         "server.started": ServerStarted,
         "server.stopped": ServerStopped,

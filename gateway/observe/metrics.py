@@ -19,6 +19,7 @@ Row = tuple[str, float, float, float, float]
 _WHERE = ("route", "upstream")
 _LONG = bounds(0.001, 600)
 _SHORT = bounds(0.0001, 10)
+_UNIT = tuple(n / 20 for n in range(1, 21))
 _TOKENS = ("input", "cached", "output", "reasoning")
 _COSTS = (*_TOKENS, "gpu")
 
@@ -55,6 +56,9 @@ class Metrics:
         self.retries = Counter(
             "tidegate_retries_total", "Tries that another one followed.", ("route", "upstream", "fault")
         )
+        self.mirrors = Counter(
+            "tidegate_mirrored_total", "Requests asked of another upstream too.", ("route", "upstream", "outcome")
+        )
         self.upstreams: Callable[[], Iterable[Row]] = tuple
         self.asked = self._upstream("tidegate_upstream_asked", "1 where it is asked, 0 where it is left alone.", 1)
         self.outstanding = self._upstream("tidegate_upstream_outstanding", "Requests under way.", 2)
@@ -65,6 +69,7 @@ class Metrics:
         self.scores = Counter(
             "tidegate_scores_total", "Answers offered to the scorer beside the path: scored, shed, failed.", ("result",)
         )
+        self.score = Histogram("tidegate_score", "What answers scored.", ("route", "metric"), _UNIT)
         self.seconds = Histogram("tidegate_exchange_seconds", "From request to end of answer.", _WHERE, _LONG)
         self.first_token = Histogram("tidegate_first_token_seconds", "From request to first text.", _WHERE, _LONG)
         self.per_token = Histogram("tidegate_per_output_token_seconds", "After the first token.", _WHERE, _SHORT)
@@ -87,6 +92,21 @@ class Metrics:
         self._timings(where, completed)
         self.bytes.add((route, "scannable"), completed["scannable_bytes"])
         self.bytes.add((route, "scanned"), completed["scanned_bytes"])
+
+    def scored(self, route: str, scores: Mapping[str, float]) -> None:
+        """Count the scores of one answer."""
+        for metric, value in scores.items():
+            self.score.add((route, metric), value)
+
+    def mirrored(self, completed: Mapping[str, Any]) -> None:
+        """Count one `mirror.completed`; its tokens and its cost count as what they are."""
+        where = completed["route"], completed["upstream"]
+        self.mirrors.add((*where, completed["outcome"]))
+        self._spent(where, completed)
+
+    def skipped(self, route: str, upstream: str) -> None:
+        """Count a request that was to be mirrored and found no place."""
+        self.mirrors.add((route, upstream, "skipped"))
 
     def gauge(self, name: str, told: str, read: Callable[[], float]) -> None:
         """Show what `read` returns whenever the metrics are asked for: a queue's depth, a log's `dropped`."""

@@ -6,6 +6,8 @@ It reads downwards in the order things happen. What a later step needs is on the
     response    what the client was told so far, and the record
     need        what a key must be allowed for an exchange to begin
     overlap     rails that judge a request while it is sent already
+    request     a request as an upstream gets it
+    mirror      shadow traffic, beside the path
     moderation  texts judged for whoever asks
 """
 
@@ -18,12 +20,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gateway.config.schema import OpenAISpec
 from gateway.errors import NotSupported, PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
 from gateway.limits.gate import Gate
-from gateway.pipeline import moderation, overlap
+from gateway.pipeline import moderation, overlap, request
 from gateway.pipeline.capture import Capture, Mode
+from gateway.pipeline.mirror import Mirrors
 from gateway.pipeline.need import needed, permitted
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
@@ -31,10 +33,10 @@ from gateway.policy.memory import Memory
 from gateway.policy.policy import Bench, Policy, enforce
 from gateway.policy.rail import Subject
 from gateway.policy.verdict import ALLOW, Action, Verdict, applied
-from gateway.routing import Answered, Asked, Errand, Route, Routes, Target
+from gateway.routing import Answered, Asked, Route, Routes, Target
 from gateway.routing.group import Group
 from gateway.stream import Relay, Tally, drained
-from gateway.upstream import Ask, Reply
+from gateway.upstream import Reply
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope
 from gateway.wire.codec import CHAT, MODERATIONS
@@ -58,6 +60,7 @@ class Pipeline:
     capture: Mode = "none"  # which texts of an exchange its record keeps
     memory: Memory | None = None  # without one every text is judged anew
     gate: Gate | None = None  # where keys have limits
+    mirrors: Mirrors | None = None  # where routes are mirrored
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -160,7 +163,9 @@ class Pipeline:
     async def _asked(self, call: Call, raw: bytes, group: Group, sent: Response) -> None:
         run, exchange = cast("Run", sent.run), sent.exchange
         exchange.timing.sent = self.clock()
-        errand = _errand(lambda target: _ask(target, raw, run, call), run, call)
+        if self.mirrors is not None and run.route.mirror is not None:
+            self.mirrors.offer(call, run, raw)
+        errand = request.errand(lambda target: request.ask(target, raw, run, call), run, call)
         async with Asked(group, errand) as answered:
             exchange.timing.queued = errand.queued
             self._note_reply(answered, run)
@@ -259,32 +264,6 @@ def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refus
             raise PolicyBlocked(refusal or "A content policy would rewrite the name of a field; rename it.")
         joined |= verdict
     enforce(joined, refusal)
-
-
-def _errand(ask: Callable[[Target], Ask], run: Run, call: Call) -> Errand:
-    exchange, body = run.exchange, run.body
-
-    def opening(characters: int) -> str:
-        """What begins alike where a prefix cache helps; `prompt_cache_key` is OpenAI's own word for it."""
-        if isinstance(own := body.get("prompt_cache_key"), str) and own:
-            return own
-        return "\n".join([passage.text[:characters] for passage in call.codec.prompts(body)])[:characters]
-
-    return Errand(call.codec.endpoint, ask, exchange.tried, body["model"], call.principal.name, opening)
-
-
-def _ask(target: Target, raw: bytes, run: Run, call: Call) -> Ask:
-    """The request as `target` gets it: its own name of the model, and usage asked for where streams hide it."""
-    spec, body = target.spec, run.body
-    run.target = target
-    own = spec.model if spec.kind == "openai" else None
-    if (model := own or run.route.name(body["model"])) != body["model"]:
-        raw = json_body.spliced(raw, body, "model", model)
-    asks_usage = not isinstance(spec, OpenAISpec) or spec.stream_usage == "ask"
-    run.asked_usage = run.exchange.stream and asks_usage and not chat.asks_usage(body)
-    if run.asked_usage:
-        raw = chat.with_usage(raw, body)
-    return Ask(call.codec.endpoint, raw, run.exchange.stream, call.headers)
 
 
 def _streamed(reply: Reply, exchange: Exchange) -> bool:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from gateway.config.schema import RouteSpec
 from gateway.routing.group import Group
 from gateway.routing.sticky import place
-from gateway.routing.target import Member, Target
+from gateway.routing.target import Target
 from gateway.routing.wildcard import Wildcard
 
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """Who else is asked, for `share` of the requests, `most` at a time."""
+    """Who else is asked, for `share` of the requests, `most` at a time: the one member of `group`."""
 
-    member: Member
+    group: Group
     share: float
     most: int
 

@@ -67,12 +67,14 @@ class Routes:
     def _route(self, spec: RouteSpec) -> Route:
         groups = tuple(self._group(spec, arm) for arm in spec.arms)
         targets = tuple(member.target for group in groups for member in group.members)
-        return Route(spec.model, targets, spec.policy, groups, spec, self._mirror(spec.mirror))
+        return Route(spec.model, targets, spec.policy, groups, spec, self._mirror(spec.model, spec.mirror))
 
-    def _mirror(self, spec: MirrorSpec | None) -> Mirror | None:
+    def _mirror(self, model: str, spec: MirrorSpec | None) -> Mirror | None:
         if spec is None:
             return None
-        return Mirror(self._member(MemberSpec(name=spec.name, model=spec.model)), spec.share, spec.most)
+        arm = ArmSpec(name="mirror", upstreams=(MemberSpec(name=spec.name, model=spec.model),))
+        alone = RouteSpec(model=model, upstreams=arm.upstreams)  # nobody is asked again for the sake of a shadow
+        return Mirror(self._group(alone, arm), spec.share, spec.most)
 
     def _group(self, spec: RouteSpec, arm: ArmSpec) -> Group:
         members = tuple(map(self._member, arm.upstreams))
