@@ -25,6 +25,8 @@ from gateway.observe.cost import Prices, Usage
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.pipeline.scores import CODEC as SCORE
+from gateway.pipeline.scores import Scores
 from gateway.pipeline.mirror import Mirrors
 from gateway.policy.load import policies
 from gateway.policy.memory import Memory
@@ -110,10 +112,12 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
         stack.push_async_callback(mirrors.close, FAREWELL_S)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors)
-        yield app(config, pipeline, found.scraped, workers)
+        yield app(config, pipeline, found.scraped, workers, _scores(config, pipeline, workers, ledger))
 
 
-def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[str, Client]) -> Starlette:
+def app(
+    config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[str, Client], scores: Scores
+) -> Starlette:
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
@@ -127,6 +131,7 @@ def app(config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[s
             Route("/v1/moderations", endpoints.Completions(pipeline, keys, max_body, codec=MODERATIONS)),
             Route("/v1/messages", endpoints.Completions(pipeline, keys, max_body, translated.MESSAGES)),
             Route("/v1/responses", endpoints.Completions(pipeline, keys, max_body, translated.RESPONSES)),
+            Route("/v1/score", endpoints.Completions(scores, keys, max_body, codec=SCORE)),
             Route("/v1/models", endpoints.Models(models, keys)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),
@@ -142,6 +147,13 @@ def _price(prices: Prices, spec: AnyUpstream, model: str) -> float | None:
     """US dollars for a thousand tokens, three in four of them input."""
     cost = prices.cost(Usage(input=750, output=250), model=model, upstream=spec.name)
     return None if cost.source == "none" else cost.total
+
+
+def _scores(config: Config, pipeline: Pipeline, workers: Mapping[str, Client], ledger: Ledger) -> Scores:
+    scoring = config.gateway.scoring
+    deadline_s = scoring.deadline_ms / 1000 if scoring else 0.0
+    scorer = workers.get("scorer") if scoring else None
+    return Scores(scorer, pipeline.policies, ledger, pipeline.clock, ledger.scored, deadline_s, pipeline.gate)
 
 
 def events_path(config: Config) -> str:

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -17,19 +18,28 @@ from gateway.exchange import Exchange, Timing
 from gateway.http.auth import Keyring
 from gateway.http.client import Asgi, Gone, body, while_there
 from gateway.http.translated import Translator, Wire
-from gateway.pipeline import Pipeline
-from gateway.pipeline.run import Call, Client
+from gateway.pipeline.run import Call, Client, Ledger
 from gateway.wire import envelope
 from gateway.wire.codec import CHAT, Codec
 
 _TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+class Path(Protocol):
+    """Who answers calls: the pipeline, or what stands in its place."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    async def run(self, call: Call, client: Client) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Completions:
     """`POST` of whatever the pipeline answers by a `codec`, or what a `wire` translates to that and back."""
 
-    pipeline: Pipeline
+    pipeline: Path
     keys: Keyring
     max_body: int
     wire: Wire | None = None

@@ -52,7 +52,11 @@ class Delta(NamedTuple):
 
 def read(raw: bytes) -> dict[str, Any]:
     """The request that `raw` spells. Raises `RequestError` (400) or `Unprocessable` (422), naming the field."""
-    body = json_body.read(raw)
+    return checked(json_body.read(raw))
+
+
+def checked(body: dict[str, Any]) -> dict[str, Any]:
+    """`body`, a request that was read already. Raises as `read` does."""
     _expect(body, "model", str)
     _expect(body, "messages", list)
     if not body["model"]:
