@@ -121,7 +121,7 @@ def app(
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
-    models = [route.model for route in gateway.routes]
+    table = pipeline.routes.table
     keys = Keyring(gateway.keys)
     starlette = Starlette(
         routes=[
@@ -132,7 +132,7 @@ def app(
             Route("/v1/messages", endpoints.Completions(pipeline, keys, max_body, translated.MESSAGES)),
             Route("/v1/responses", endpoints.Completions(pipeline, keys, max_body, translated.RESPONSES)),
             Route("/v1/score", endpoints.Completions(scores, keys, max_body, codec=SCORE)),
-            Route("/v1/models", endpoints.Models(models, keys)),
+            Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),
             Route("/metrics", scraped),

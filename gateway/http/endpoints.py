@@ -89,11 +89,12 @@ class Completions:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """`GET /v1/models`: the routes, as OpenAI lists models."""
+    """`GET /v1/models`: names of routes and their aliases, as OpenAI lists models. `route` tells whose name one is."""
 
     names: Sequence[str]
     keys: Keyring
     clock: Callable[[], float] = time.monotonic
+    route: Callable[[str], str] = str
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         began, client = self.clock(), Asgi(send)
@@ -106,7 +107,7 @@ class Models:
         data = [
             {"id": name, "object": "model", "created": 0, "owned_by": "tidegate"}
             for name in self.names
-            if principal.may(name)
+            if principal.may(self.route(name))
         ]
         listed = {"object": "list", "data": data}
         await _json(client, 200, listed, _standing(_ident(), self.clock() - began))
