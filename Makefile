@@ -39,6 +39,7 @@ check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generat
 
 docs: $(STAMP) ## make the generated pages anew
 	$(BIN)/python -m gateway.observe.reference > docs/events.md
+	$(BIN)/python -m gateway.observe.boards config/grafana/dashboards
 
 bench: $(STAMP) ## measure, and print what was measured
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
