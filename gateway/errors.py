@@ -44,7 +44,7 @@ from typing import ClassVar
 class TidegateError(Exception):
     """Root of the tree. `status`, `kind` and `code` fill OpenAI's error envelope."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     kind: ClassVar[str] = "server_error"
     code: ClassVar[str | None] = None
 
@@ -140,11 +140,15 @@ class QuotaExceeded(TooManyRequests):
 
 
 class PolicyBlocked(TidegateError):
-    """A policy refused the exchange; `code` is OpenAI's own word for it."""
+    """A policy refused the exchange; `code` is OpenAI's own word for it, `status` may be the policy's."""
 
     status = 400
     kind = "policy_violation"
     code = "content_filter"
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class PolicyUnavailable(TidegateError):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from gateway.config.policy import Refusal
 from gateway.errors import PolicyBlocked, PolicyUnavailable, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange
 from gateway.policy.channel import Channel
@@ -130,7 +131,7 @@ class Relay:
     window: Window
     tally: Tally
     exchange: Exchange
-    refusal: str | None = None
+    refusal: Refusal = field(default_factory=Refusal)
     hide_usage: bool = False
     done: bool = False
     last: bytes = b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 
 class Frozen(BaseModel):
@@ -167,6 +167,18 @@ AnyRail = Annotated[
 ]
 
 
+class Refusal(Frozen):
+    """The error that a blocked exchange ends with: its text, and its HTTP status where the answer has not begun."""
+
+    message: str | None = None
+    status: Annotated[int, Field(ge=400, le=499)] = 400
+
+
+def _worded(refusal: Any) -> Any:
+    """A text alone is the message."""
+    return {"message": refusal} if isinstance(refusal, str) else refusal
+
+
 class PolicySpec(Frozen):
     """One policy file."""
 
@@ -174,7 +186,7 @@ class PolicySpec(Frozen):
     mode: Literal["enforce", "shadow"] = "enforce"
     on_error: OnError = "closed"
     deadline_ms: Annotated[int, Field(gt=0, le=600_000)] = 1500
-    refusal: str | None = None  # the message of the error a blocked exchange ends with
+    refusal: Annotated[Refusal, BeforeValidator(_worded)] = Refusal()
     overlap: bool = False  # ask the upstream while rails that take their time still judge the request
     context: tuple[Literal["documents", "system", "tool", "user"], ...] = ("documents", "tool")
     """Which parts of a request an answer is scored against, as its evidence."""

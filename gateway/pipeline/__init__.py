@@ -20,7 +20,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gateway.errors import NotSupported, PolicyBlocked, TidegateError, UpstreamBroken, UpstreamError
+from gateway.config.policy import Refusal
+from gateway.errors import NotSupported, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
 from gateway.limits.gate import Gate
 from gateway.pipeline import moderation, overlap, request
@@ -30,7 +31,7 @@ from gateway.pipeline.need import needed, permitted
 from gateway.pipeline.response import Response
 from gateway.pipeline.run import Call, Client, Ledger, Run
 from gateway.policy.memory import Memory
-from gateway.policy.policy import Bench, Policy, enforce
+from gateway.policy.policy import Bench, Policy, enforce, refused
 from gateway.policy.rail import Subject
 from gateway.policy.verdict import ALLOW, Action, Verdict, applied
 from gateway.routing import Answered, Asked, Route, Routes, Target
@@ -141,8 +142,8 @@ class Pipeline:
     async def _judged_late(self, run: Run, subject: Subject, bench: Bench, said: Sequence[Verdict]) -> None:
         """Judge what was sent already: nothing can be taken out of it any more."""
         if any(verdict.edits for verdict in await self._judged(run, subject, bench, said)):
-            refusal = "A content policy would rewrite the request, which was sent already."
-            raise PolicyBlocked(run.policy.spec.refusal or refusal)
+            message = "A content policy would rewrite the request, which was sent already."
+            raise refused(run.policy.spec.refusal, message)
 
     async def _moderated(self, call: Call, exchange: Exchange, sent: Response) -> None:
         body = call.codec.read(call.raw)
@@ -257,11 +258,11 @@ def _rewritten(raw: bytes, run: Run, subject: Subject, verdicts: Sequence[Verdic
     return json_body.encoded(run.body)
 
 
-def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: str | None) -> None:
+def _enforce_all(passages: Sequence[Passage], verdicts: Sequence[Verdict], refusal: Refusal) -> None:
     joined = ALLOW
     for passage, verdict in zip(passages, verdicts, strict=True):
         if verdict.edits and not passage.path:
-            raise PolicyBlocked(refusal or "A content policy would rewrite the name of a field; rename it.")
+            raise refused(refusal, "A content policy would rewrite the name of a field; rename it.")
         joined |= verdict
     enforce(joined, refusal)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gateway.config.policy import OnError, PolicySpec
+from gateway.config.policy import OnError, PolicySpec, Refusal
 from gateway.errors import PolicyBlocked, PolicyUnavailable, WorkerLost, WorkerTimeout
 from gateway.policy.docket import Docket, Stage
 from gateway.policy.memory import Reader
@@ -233,7 +233,7 @@ def _being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def enforce(verdict: Verdict, refusal: str | None) -> None:
+def enforce(verdict: Verdict, refusal: Refusal) -> None:
     """Raise `PolicyBlocked` or `PolicyUnavailable` for a block. A real finding outweighs a rail that failed."""
     if verdict.action is not Action.BLOCK:
         return
@@ -241,4 +241,9 @@ def enforce(verdict: Verdict, refusal: str | None) -> None:
         raise PolicyUnavailable(
             "A content policy could not judge the exchange, so it was refused. Try again.", retry_after=1
         )
-    raise PolicyBlocked(refusal or "The exchange was refused by a content policy.")
+    raise refused(refusal, "The exchange was refused by a content policy.")
+
+
+def refused(refusal: Refusal, message: str) -> PolicyBlocked:
+    """The error in the policy's own words, or in these."""
+    return PolicyBlocked(refusal.message or message, refusal.status)

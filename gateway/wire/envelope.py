@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import NotSupported, TidegateError
+from gateway.errors import NotSupported, PolicyBlocked, TidegateError
 
 
 def error(fault: TidegateError) -> dict[str, Any]:
@@ -20,8 +20,8 @@ def body(fault: TidegateError) -> bytes:
 def headers(fault: TidegateError) -> dict[str, str]:
     """What goes with the envelope. Whole seconds, rounded up: RFC 9110, 10.2.3.
 
-    OpenAI's clients try again after any 5xx unless `x-should-retry` says that it is no use.
+    OpenAI's clients try again after 408, 409, 429 and any 5xx unless `x-should-retry` says that it is no use.
     """
-    if isinstance(fault, NotSupported):
+    if isinstance(fault, NotSupported | PolicyBlocked):
         return {"x-should-retry": "false"}
     return {} if fault.retry_after is None else {"retry-after": str(max(1, -int(-fault.retry_after // 1)))}

@@ -165,6 +165,10 @@ def test_a_problem_names_file_line_place_and_remedy(folder: Folder, old: str, ne
 POLICY_CASES: list[Case] = [
     ("name: support", "nam: support", ":1: name", "is missing"),
     ("name: support", "name: support\nmode: shdow", ":2: mode", "'shdow' is not known; did you mean 'shadow'? (one of: enforce, shadow)"),
+    ("name: support", "name: support\nrefusal: {status: 200}", ":2: refusal.status", "should be at least 400"),
+    ("name: support", "name: support\nrefusal: {text: no}", ":2: refusal.text", "unknown key (allowed: message, status)"),
+    ("nemo/jailbreak}", "nemo/jailbreak, action: redact}\noverlap: true", ":4: input[1].nemo", "`overlap: true` sends a request while a nemo rail still judges it, and then nothing can be taken out of it; let the rail flag or block, or leave `overlap` out"),
+    ("  - nemo: {config: nemo/jailbreak}", "  - pii: {}\noverlap: true", ":4: input[1].pii", "`overlap: true` sends a request while a pii rail still judges it, and then nothing can be taken out of it; let the rail flag or block, or leave `overlap` out"),
     ("name: support", "name: default", ":1: name", "policies/default.yaml:1 has this name already"),
     ("  - pattern:", "  - patern:", ":3: input[0]", f"'patern' is not known; did you mean 'pattern'? (one of: {', '.join(sorted(RAILS))})"),
     ("  - nemo: {config: nemo/jailbreak}", "  - nemo:", ":4: input[1]", "a rail is one key with its settings below it, such as `- pattern: {deny: ['…']}`"),
@@ -282,7 +286,7 @@ def test_variables_are_put_into_strings(folder: Folder, written: str, meant: str
 
 def test_variables_are_not_put_into_policies(folder: Folder) -> None:
     folder.change("policies/support.yaml", "name: support", "name: support\nrefusal: ${HOME}")
-    assert folder.load({"HOME": "/root"}).policies["support"].refusal == "${HOME}"
+    assert folder.load({"HOME": "/root"}).policies["support"].refusal.message == "${HOME}"
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,32 @@ async def test_a_bad_request_is_refused_and_recorded(body: Any, status: int, par
     heard = await walked(NOTHING, up, body=body, codec=COMPLETIONS)
     assert (heard.status, heard.json()["error"]["param"], up.asks) == (status, param, [])
     assert (heard.record.outcome, heard.begun) == ("rejected", 0)
+
+
+# A refusal in the policy's own words
+
+OWN: dict[str, Any] = {"refusal": {"message": "Not here.", "status": 451}}
+
+
+async def test_a_refusal_has_the_policys_text_and_status_and_is_not_tried_again() -> None:
+    inward = policy(inward=[bound(Words("in", ("bad",)))], **OWN)
+    outward = policy(outward=[bound(Words("out", ("bad",)))], **OWN)
+    for heard in (
+        await walked(inward, Canned([]), body=ask("bad"), codec=COMPLETIONS),
+        await whole(outward, answer("bad")),
+        await streamed(outward, chunk("bad", "stop")),
+    ):
+        assert (heard.status, heard.record.status, heard.record.outcome) == (451, 451, "blocked")
+        assert heard.json()["error"] == {
+            "message": "Not here.",
+            "type": "policy_violation",
+            "param": None,
+            "code": "content_filter",
+        }
+        assert heard.headers["x-should-retry"] == "false"
+
+
+async def test_a_stream_that_began_keeps_its_status_and_ends_in_the_policys_text() -> None:
+    heard = await streamed(policy(outward=[bound(Words("out", ("bad",)))], **OWN), chunk("so "), chunk("bad", "stop"))
+    assert heard.status == 200
+    assert heard.chunks()[-1]["error"]["message"] == "Not here."

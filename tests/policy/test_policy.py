@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.rails import Doing, Words, bound
 
+from gateway.config.policy import Refusal
 from gateway.errors import PolicyBlocked, PolicyUnavailable, WorkerBusy, WorkerFault, WorkerLost, WorkerTimeout
 from gateway.policy.docket import Docket
 from gateway.policy.policy import Bench, Bound, enforce
@@ -259,7 +260,7 @@ async def test_a_shadow_rail_is_noted_and_never_acts() -> None:
         ("b", "block", False),
     }
     assert docket.verdict() == "allow"
-    enforce(verdict, None)
+    enforce(verdict, Refusal())
 
 
 # What is noted
@@ -287,9 +288,10 @@ async def test_the_word_for_it_all_is_the_strongest_that_acted() -> None:
 def test_a_block_is_raised_as_what_it_is() -> None:
     failed = bound(raising("r", ValueError())).failed("lost")
     flagged = Verdict(Action.FLAG, frozenset({Finding("f", "word")}))
-    with pytest.raises(PolicyBlocked, match="as configured"):
-        enforce(BLOCK | failed, "as configured")
+    with pytest.raises(PolicyBlocked, match="as configured") as blocked:
+        enforce(BLOCK | failed, Refusal(message="as configured", status=451))
+    assert blocked.value.status == 451
     with pytest.raises(PolicyUnavailable) as unavailable:
-        enforce(failed | flagged, "as configured")
+        enforce(failed | flagged, Refusal(message="as configured"))
     assert (unavailable.value.status, unavailable.value.retry_after) == (503, 1)
-    enforce(flagged, None)
+    enforce(flagged, Refusal())
