@@ -25,9 +25,9 @@ from gateway.observe.cost import Prices, Usage
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
+from gateway.pipeline.mirror import Mirrors
 from gateway.pipeline.scores import CODEC as SCORE
 from gateway.pipeline.scores import Scores
-from gateway.pipeline.mirror import Mirrors
 from gateway.policy.load import policies
 from gateway.policy.memory import Memory
 from gateway.policy.rail import Tools

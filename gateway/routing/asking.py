@@ -82,9 +82,11 @@ class Asked:
         self._member: Member = self._members[0]
 
     async def __aenter__(self) -> Answered:
-        patience = self._group.route.deadline_s
-        self._since = self._group.clock()
-        self._group.budget.request(self._since)
+        group = self._group
+        patience = group.route.deadline_s
+        self._since = group.clock()
+        if group.pays:
+            group.budget.request(self._since)
         if patience is None:
             return await self._first()
         try:
@@ -103,7 +105,7 @@ class Asked:
     # Who is asked
 
     async def _first(self) -> Answered:
-        member = self._choose(self._group.clock())
+        member = self._choose(self._since)
         if member is None:
             raise self._nobody()
         while True:

@@ -45,12 +45,12 @@ class Breaker:
 
     def good(self, now: float, *, probe: bool) -> bool:
         """The try came to a good end; True where that returns the upstream."""
-        if probe and self.state is State.PROBING:
-            self._shut(now)
-            return True
         if self.state is State.SHUT:
             self._row = 0
             self._tries.add(now)
+        elif probe and self.state is State.PROBING:
+            self._shut(now)
+            return True
         return False
 
     def bad(self, now: float, *, probe: bool) -> str:

@@ -30,6 +30,9 @@ class Group:
     ordered: bool = field(init=False)
     goes_on: frozenset[Fault] = field(init=False)
     again: frozenset[Fault] = field(init=False)
+    pays: bool = field(init=False)  # whether any try after the first comes out of the budget
+    clock: Callable[[], float] = field(init=False)
+    rng: Random = field(init=False)
     _able: dict[str, tuple[Member, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -38,14 +41,9 @@ class Group:
         said(self, "ordered", self.route.balance in ("fallback", "price"))
         said(self, "goes_on", frozenset(self.route.fallback_on))
         said(self, "again", frozenset(self.route.retries.on))
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        return self.fleet.clock
-
-    @property
-    def rng(self) -> Random:
-        return self.fleet.rng
+        said(self, "pays", self.route.retries.most > 0 or (len(self.members) > 1 and not self.ordered))
+        said(self, "clock", self.fleet.clock)
+        said(self, "rng", self.fleet.rng)
 
     def able(self, endpoint: str) -> tuple[Member, ...]:
         """The members that answer `endpoint`. Raises `NotSupported` where none does."""

@@ -35,7 +35,7 @@ def chosen(key: str, members: Sequence[Member], fit: Sequence[Member], spread: f
     `members` are all, so that a key comes home when its upstream does.
     """
     preferred = [members[n] for n in order(key, [(_name(member), member.weight) for member in members])]
-    ready = [member for member in preferred if member in fit]
+    ready = preferred if len(fit) == len(members) else [member for member in preferred if member in fit]
     busy = sum([member.standing.gate.busy for member in ready]) + 1
     weight = sum([member.weight for member in ready])
     for member in ready:
