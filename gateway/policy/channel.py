@@ -12,8 +12,9 @@ from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanner, Unit
 from gateway.policy.verdict import ALLOW, Edit, Verdict, applied, disjoint
 from gateway.wire.passage import Passage
-from gateway.wire.sentences import complete, may_end, sentences
+from gateway.wire.sentences import may_end, sentences
 
+_LOOK = 4096  # characters that are looked at for sentences, and judged, before others have their turn
 _BIT = 256  # characters that followers are given at once: 10 ms at the very most
 _KEPT = 512  # characters that may be remembered for nothing; forgetting copies what is left
 
@@ -138,13 +139,19 @@ class Channel:
         return [(start, self.length)] if self.final and self.length > start else []
 
     def _sentences(self, start: int, upto: int) -> list[tuple[int, int]]:
-        """Whole sentences, as far as narrower rails have judged."""
-        if self.final:
-            self.ready = self.length
-        elif self.stops:
-            self.ready = start + complete(self.slice(start, self.length))
-            self.stops = False
-        return [(start + a, start + b) for a, b in sentences(self.slice(start, self.ready)) if start + b <= upto]
+        """Whole sentences, as far as narrower rails have judged; of a long text the first ones."""
+        if not self.final and not self.stops and self.ready <= start:
+            return []
+        found, end, size = list[tuple[int, int]](), start, _LOOK
+        while not found and end < self.length:
+            end = min(start + size, self.length)
+            found = sentences(self.slice(start, end))
+            if not self.final or end < self.length:
+                found.pop()  # it may go on
+            size *= 2
+        self.stops = self.stops and end < self.length
+        self.ready = max(self.ready, start + found[-1][1]) if found else self.ready
+        return [(start + a, start + b) for a, b in found if start + b <= upto]
 
     # Rewriting
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, cast
 import orjson
 
 from gateway.policy.channel import Channel, Follower, Group
+from gateway.policy.pace import Pace
 from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanning, Subject, Unit
 from gateway.policy.vault import Vault
@@ -170,14 +171,17 @@ class Window:
 
     async def _asked(self, group: Group, channels: Iterable[Channel]) -> Verdict:
         """The rails of `group`. Those that act see what narrower ones left."""
-        spans = [Span(c, *span) for c in channels if group in c.done for span in c.segments(group)]
-        # Rails that want whole answers may look at several texts together, a call's name and its arguments.
-        size = len(spans) if group.unit is Unit.ANSWER else _AT_ONCE
-        said = ALLOW
-        for at in range(0, len(spans), size or 1):
-            said |= await self._asked_of(group, spans[at : at + size])
-            if said.action is Action.BLOCK:
+        channels, said, pace = [channel for channel in channels if group in channel.done], ALLOW, Pace()
+        while said.action is not Action.BLOCK:
+            spans = [Span(channel, *span) for channel in channels for span in channel.segments(group)]
+            if not spans:
                 break
+            # Rails that want whole answers may look at several texts together, a call's name and its arguments.
+            size = len(spans) if group.unit is Unit.ANSWER else _AT_ONCE
+            for at in range(0, len(spans), size):
+                said |= await self._asked_of(group, spans[at : at + size])
+                if pace.due():
+                    await pace.rest()
         return said
 
     async def _asked_of(self, group: Group, spans: Sequence[Span]) -> Verdict:
