@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -14,14 +15,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.config.policy import WebhookSpec
-from gateway.config.schema import AnyUpstream, Config
+from gateway.config.schema import Config
 from gateway.errors import WorkerError
 from gateway.http import endpoints, translated
 from gateway.http.auth import Keyring
-from gateway.ledger import Ledger, tariffs
+from gateway.ledger import Ledger, blended, tariffs
 from gateway.limits.gate import Gate
 from gateway.limits.table import Table, created
-from gateway.observe.cost import Prices, Usage
+from gateway.observe.cost import Prices
 from gateway.observe.log import Log, open_log
 from gateway.observe.metrics import Metrics
 from gateway.pipeline import Pipeline
@@ -104,7 +105,7 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         # In a thread: what compiles expressions must not hold up the exchanges of the configuration before.
         tools = Tools(workers, poster=await _poster(stack, config))
         judges = await asyncio.to_thread(policies, config.policies, config.folder, tools)
-        routes = Routes(config.gateway.routes, targets, found.fleet, lambda spec, model: _price(prices, spec, model))
+        routes = Routes(config.gateway.routes, targets, found.fleet, partial(blended, prices))
         found.fleet.keep(targets)
         await stack.enter_async_context(watched(targets.values(), found.fleet))
         capture = config.gateway.events.capture
@@ -141,12 +142,6 @@ def app(
     starlette.router.default = endpoints.unknown
     starlette.router.redirect_slashes = False
     return starlette
-
-
-def _price(prices: Prices, spec: AnyUpstream, model: str) -> float | None:
-    """US dollars for a thousand tokens, three in four of them input."""
-    cost = prices.cost(Usage(input=750, output=250), model=model, upstream=spec.name)
-    return None if cost.source == "none" else cost.total
 
 
 def _scores(config: Config, pipeline: Pipeline, workers: Mapping[str, Client], ledger: Ledger) -> Scores:

@@ -90,6 +90,12 @@ def tariffs(config: Config) -> dict[str, Tariff]:
     return {spec.name: _tariff(spec) for spec in config.gateway.upstreams}
 
 
+def blended(prices: Prices, spec: AnyUpstream, model: str) -> float | None:
+    """US dollars for a thousand tokens, three in four of them input; None where no price is known."""
+    cost = prices.cost(Usage(input=750, output=250), model=spec.model or model, upstream=spec.name)
+    return None if cost.source == "none" else cost.total
+
+
 def _tariff(spec: AnyUpstream) -> Tariff:
     price = spec.price
     return Tariff(price.input, price.cached, price.output, spec.gpu_usd_per_hour, own=spec.kind == "embedded")

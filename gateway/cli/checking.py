@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -13,9 +15,12 @@ from rich.text import Text
 from gateway.app import events_path
 from gateway.cli.coverage import gaps, held, unused, worst
 from gateway.cli.loading import loaded, told
+from gateway.cli.routes import load, routes
 from gateway.cli.testing import tested
 from gateway.config.schema import AnyUpstream, Config
 from gateway.errors import ConfigError, TidegateError
+from gateway.ledger import tariffs
+from gateway.observe.cost import Prices
 from gateway.policy.load import policies
 from gateway.policy.policy import Policy
 from gateway.serve.crew import READY_S
@@ -58,7 +63,7 @@ def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
     out.print(f"{config.file} is in order.\n")
     out.print(f"listens on  {server.host}:{server.port}, {f'{keys} keys' if keys else 'open to this machine'}")
     out.print(f"events      {events_path(config)}, capture {config.gateway.events.capture}\n")
-    out.print(_upstreams(config), "", _routes(config), "")
+    out.print(_upstreams(config), "", routes(config, partial(_prices, config)), "")
     for policy in found.values():
         _policy(out, policy)
     for name in unused(config):
@@ -66,21 +71,18 @@ def _summary(out: Console, config: Config, found: dict[str, Policy]) -> None:
 
 
 def _upstreams(config: Config) -> Table:
-    table = _table("upstream", "kind", "model", "where")
+    table = _table("upstream", "kind", "model", "where", "")
     for spec in config.gateway.upstreams:
-        table.add_row(*map(Text, (spec.name, spec.kind, spec.model or "as asked for", _where(spec))))
+        table.add_row(*map(Text, (spec.name, spec.kind, spec.model or "as asked for", _where(spec), load(spec))))
     return table
+
+
+def _prices(config: Config) -> Prices:
+    return replace(Prices.load(), tariffs=tariffs(config), _found={})
 
 
 def _where(spec: AnyUpstream) -> str:
     return "in a process of ours" if spec.kind == "embedded" else spec.base_url or "as litellm knows it"
-
-
-def _routes(config: Config) -> Table:
-    table = _table("route", "upstreams, in order", "policy")
-    for route in config.gateway.routes:
-        table.add_row(*map(Text, (route.model, ", ".join(member.name for member in route.members), route.policy)))
-    return table
 
 
 def _policy(out: Console, policy: Policy) -> None:
