@@ -51,15 +51,15 @@ class Completions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(_ident(), self.endpoint, Timing(self.pipeline.clock()))
-        client = Translator(Asgi(send), self.wire) if self.wire else Asgi(send)
+        client, twin = Asgi(send), Translator(self.wire) if self.wire else None
         try:
             _expect(scope, "POST")
             principal = self.keys.principal(scope["headers"])
             exchange.principal = principal.name
             raw = await body(scope, receive, self.max_body)
-            raw = client.take(raw) if isinstance(client, Translator) else raw
+            raw = twin.take(raw) if twin else raw
         except TidegateError as error:
-            await self._reject(exchange, error, client)
+            await self._reject(exchange, error, client, twin)
             return
         except (Gone, asyncio.CancelledError) as left:
             self._left(exchange)
@@ -67,14 +67,15 @@ class Completions:
                 return
             raise
         started, trace, context = exchange.timing.started, _trace(scope), _context(scope)
-        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context, self.codec)
+        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context, self.codec, twin)
         await while_there(self.pipeline.run(call, client), receive)
 
-    async def _reject(self, exchange: Exchange, error: TidegateError, client: Client) -> None:
+    async def _reject(self, exchange: Exchange, error: TidegateError, client: Client, twin: Translator | None) -> None:
         """A request that never came as far as the pipeline leaves its record all the same."""
         exchange.status, exchange.outcome = error.status, "rejected"
-        exchange.error = error.code or type(error).__name__
+        exchange.error = error.code or error.kind
         content = envelope.body(error)
+        content = twin.whole(error.status, content, exchange.id) if twin else content
         exchange.sent = len(content)
         exchange.timing.finished = self.pipeline.clock()
         self.pipeline.ledger.completed(exchange)

@@ -28,7 +28,6 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from gateway.http.client import Asgi
 from gateway.wire import messages, responses, sse
 
 Object = dict[str, Any]
@@ -74,9 +73,8 @@ RESPONSES = Wire("/responses", responses.read, responses.to_chat, responses.from
 
 @dataclass(slots=True)
 class Translator:
-    """`pipeline.Client` that writes a chat answer to `client` in another wire. `asked` is the request as it came."""
+    """`pipeline.run.Twin`: a chat answer in another wire. `asked` is the request as it came."""
 
-    client: Asgi
     wire: Wire
     asked: Object = field(default_factory=dict)
     decoder: sse.Decoder = field(default_factory=sse.Decoder)
@@ -88,18 +86,15 @@ class Translator:
         self.events = self.wire.events(self.asked)
         return orjson.dumps(self.wire.to_chat(self.asked))
 
-    async def respond(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+    def whole(self, status: int, content: bytes, ident: str) -> bytes:
+        """An answer or, by its status, an error in OpenAI's envelope; `ident` names the exchange."""
         if status < 400:
-            content = orjson.dumps(self.wire.from_chat(orjson.loads(content), self.asked))
-        elif self.wire.envelope:
-            content = self.wire.envelope(told(status, content), headers.get("x-request-id", ""))
-        await self.client.respond(status, headers, content)
+            return orjson.dumps(self.wire.from_chat(orjson.loads(content), self.asked))
+        return self.wire.envelope(told(status, content), ident) if self.wire.envelope else content
 
-    async def write(self, chunk: bytes, headers: Mapping[str, str]) -> None:
-        await self.client.write(b"".join(map(self._translated, self.decoder.feed(chunk))), headers)
-
-    async def end(self) -> None:
-        await self.client.end()
+    def piece(self, chunk: bytes) -> bytes:
+        """What these bytes of a stream are there."""
+        return b"".join(map(self._translated, self.decoder.feed(chunk)))
 
     def _translated(self, event: sse.Event) -> bytes:
         if self.events is None or not event.data:

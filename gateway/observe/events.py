@@ -92,7 +92,9 @@ class ExchangeCompleted(ExchangeStarted):
         " `cancelled` by the client"
     )
     status: int = Field(description="HTTP status the client saw [http.response.status_code]")
-    error: str = Field(description="code of the error that ended it, or empty [error.type]")
+    error: str = Field(
+        description="code of the error that ended it, its type where it has none; else empty [error.type]"
+    )
     verdict: Verdict | Literal["unavailable"] = Field(
         description="strongest action taken; `unavailable` where it was for a rail that could not judge"
     )

@@ -67,7 +67,7 @@ class Pipeline:
         """Answer `call` to `client` and leave its record, however it ends."""
         exchange = Exchange(call.id, call.endpoint, Timing(call.started), call.trace, call.principal.name)
         exchange.received = len(call.raw)
-        sent = Response(exchange, client, self.ledger, self.clock)
+        sent = Response(exchange, client, self.ledger, self.clock, call.twin)
         walk = self._moderated if call.codec is MODERATIONS else self._answer
         try:
             await walk(call, exchange, sent)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.errors import NotSupported, PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
 from gateway.exchange import Exchange, Outcome
-from gateway.pipeline.run import Answer, Client, Ledger, Run
+from gateway.pipeline.run import Answer, Client, Ledger, Run, Twin
 from gateway.stream import Relay
 from gateway.upstream import Reply
 from gateway.wire import envelope
@@ -22,6 +22,7 @@ class Response:
     client: Client
     ledger: Ledger
     clock: Callable[[], float]
+    twin: Twin | None = None
     run: Run | None = None
     relay: Relay | None = None
     begun: bool = False
@@ -42,28 +43,26 @@ class Response:
         await self._cleared()
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
         self.begun = True
-        self.exchange.sent += len(chunk)
-        await self.client.write(chunk, headers)
+        await self.client.write(self._counted(chunk), headers)
 
     async def last(self, reply: Reply, chunk: bytes) -> None:
         """Write a stream's last bytes. A client that has them may leave: the record comes first."""
         await self._cleared()
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
         self.begun = True
-        self.exchange.sent += len(chunk)
+        chunk = self._counted(chunk)
         self.record()
         await self.client.write(chunk, headers)
 
     async def refuse(self, error: TidegateError) -> None:
         """End with `error`: as OpenAI's envelope if nothing was sent yet, else as the stream's last events."""
-        self.exchange.error = self.exchange.error or error.code or type(error).__name__
+        self.exchange.error = self.exchange.error or error.code or error.kind
         self.exchange.outcome = _outcome(error)
         if not self.begun or not self.relay:
             headers = {"content-type": "application/json", **envelope.headers(error), **self.headers()}
             await self._respond(error.status, headers, envelope.body(error))
             return
-        last = self.relay.ending(error)
-        self.exchange.sent += len(last)
+        last = self._counted(self.relay.ending(error))
         self.record()
         await self.client.write(last, {})
         await self.client.end()
@@ -77,7 +76,14 @@ class Response:
         if self.exchange.timing.first_token is not None:
             self.exchange.timing.first_token = self.clock()
 
+    def _counted(self, chunk: bytes) -> bytes:
+        """A piece of a stream as the client gets it."""
+        chunk = self.twin.piece(chunk) if self.twin else chunk
+        self.exchange.sent += len(chunk)
+        return chunk
+
     async def _respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        body = self.twin.whole(status, body, self.exchange.id) if self.twin else body
         self.exchange.status = status
         self.exchange.sent += len(body)
         self.record()

@@ -34,9 +34,19 @@ class Principal:
         return self.routes is None or route in self.routes
 
 
+class Twin(Protocol):
+    """An answer in another wire than the chat API's: a whole one, and piece by piece."""
+
+    def whole(self, status: int, content: bytes, ident: str) -> bytes: ...
+    def piece(self, chunk: bytes) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in. `trace` is the W3C trace id, `started` an instant on the pipeline's clock."""
+    """A request as it came in. `trace` is the W3C trace id, `started` an instant on the pipeline's clock.
+
+    `twin` is what the client is told in its place, where it speaks another wire.
+    """
 
     id: str
     endpoint: str
@@ -46,6 +56,7 @@ class Call:
     trace: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     codec: Codec = CHAT
+    twin: Twin | None = None
 
 
 class Client(Protocol):
