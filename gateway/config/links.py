@@ -37,6 +37,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     _check_store(gateway)
     check_open(gateway)
     _check_models(gateway)
+    _check_monitor(gateway)
 
 
 def check_names(policies: Sequence[Document]) -> None:
@@ -247,3 +248,15 @@ def _check_patterns(policy: Document, place: Place, rail: Mapping[str, Any]) -> 
 def _said(refused: Exception) -> str:
     said = refused.args[0] if refused.args else ""
     return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+
+
+def _check_monitor(gateway: Document) -> None:
+    """What is watched is read from the event log, and vectors come from the scorer."""
+    value = gateway.value
+    if not value.get("monitor"):
+        return
+    events = value.get("events")
+    if (events.get("path", "-") if isinstance(events, dict) else "-") == "-":
+        gateway.refuse(("monitor",), "reads the event log, so `events.path` has to be a file")
+    if value.get("scoring", {}) is None:
+        gateway.refuse(("monitor",), "has its vectors from the scorer, and the gateway has no `scoring`")

@@ -151,6 +151,8 @@ def _place(gateway: Document, folder: Path) -> None:
         return
     _resolve(value.get("events"), "path", folder, bare=True)
     _resolve(value.get("scoring"), "encoder", folder)
+    for key in ("state", "golden"):
+        _resolve(value.get("monitor"), key, folder, bare=True)
     _resolve(value.get("store"), "path", folder, bare=True)
     for _, upstream in mappings(value.get("upstreams")):
         if upstream.get("kind") == "embedded":

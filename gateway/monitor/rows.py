@@ -52,7 +52,8 @@ def sampled(rows: Sequence[Row]) -> Sample:
     """Vectors of another length than the first one's are left out, with their rows: the encoder was changed."""
     width = next((len(row.vector) for row in rows if row.vector is not None), 0)
     kept = [row for row in rows if (0 if row.vector is None else len(row.vector)) == width]
-    vectors = np.array([row.vector for row in kept if row.vector is not None], dtype=np.float16).reshape(-1, width)
+    found = [row.vector for row in kept if row.vector is not None]
+    vectors = np.array(found, dtype=np.float16).reshape(len(found), width)
     return Sample(
         [row.id for row in kept],
         vectors,

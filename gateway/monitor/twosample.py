@@ -39,13 +39,16 @@ class Compared:
     """`statistic` is the unbiased MMD², below 0 as often as above where nothing differs; `p` is in (0, 1].
 
     `witness` [m] tells for every row of the window how much denser the window is around it and its neighbours than the
-    reference; `ordinary` [n] the same of the reference's rows with the roles exchanged: what chance does.
+    reference; `ordinary` [n] the same of the reference with the roles exchanged: what chance does. `before` [n, d]
+    and `after` [m, d] are the rows as they were compared: whitened.
     """
 
     statistic: float
     p: float
     witness: Floats
     ordinary: Floats
+    before: Floats
+    after: Floats
 
 
 def mmd(
@@ -60,9 +63,11 @@ def mmd(
     n = len(reference)
     if min(n, len(window)) < 2:
         raise ValueError("a test needs two rows on either side")
-    kernel = _kernel(whitened(np.concatenate([reference, window]).astype(np.float32)), rng)
+    rows = whitened(np.concatenate([reference, window]).astype(np.float32))
+    kernel = _kernel(rows, rng)
     statistic, p = _permuted(kernel, n, rng, permutations, enough)
-    return Compared(statistic, p, _witness(kernel[n:, n:], kernel[n:, :n]), _witness(kernel[:n, :n], kernel[:n, n:]))
+    ours, theirs = _witness(kernel[n:, n:], kernel[n:, :n]), _witness(kernel[:n, :n], kernel[:n, n:])
+    return Compared(statistic, p, ours, theirs, rows[:n], rows[n:])
 
 
 def whitened(rows: Floats) -> Floats:

@@ -76,5 +76,6 @@ def refuses(text: str) -> bool:
 
 def terms(text: str) -> list[str]:
     """The content words of a text, in order, none twice."""
-    found = dict.fromkeys(term.lower() for term in _TERM.findall(text[:READ]) if content(term) and not term.isdigit())
+    whole = (term.lower().replace("’", "'").partition("'")[0] for term in _TERM.findall(text[:READ]))
+    found = dict.fromkeys(term for term in whole if len(term) > 2 and content(term) and not term.isdigit())
     return list(found)[:WORDS]

@@ -12,6 +12,7 @@ import orjson
 from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.config.schema import Config, EmbeddedSpec
 from gateway.policy.rails import guardrails_ai, nemo, pii
+from gateway.serve import watching
 from gateway.upstream import litellm
 from gateway.worker.supervisor import Host
 
@@ -63,7 +64,16 @@ def needs(config: Config) -> list[Need]:
     """Workers and embedded models. Raises `ConfigError`."""
     specs = [spec for spec in config.gateway.upstreams if isinstance(spec, EmbeddedSpec)]
     models = [Model(spec, sha256(f"model {spec.model_dump_json()}".encode()).hexdigest()) for spec in specs]
-    return [*workers(config), *models]
+    return [*workers(config), *_monitor(config), *models]
+
+
+def _monitor(config: Config) -> list[Worker]:
+    """Of a gateway that serves: whoever only tries policies leaves what is watched alone."""
+    spec = watching.spec(config)
+    if spec is None:
+        return []
+    mark = _mark(config, watching.NAME, watching.ENGINE, spec)
+    return [Worker(watching.NAME, watching.ENGINE, spec, mark, config.folder)]
 
 
 def hosts(config: Config, folder: Path) -> list[Host]:
@@ -76,7 +86,15 @@ def _scorer(config: Config) -> Any:
     if scoring is None:
         return None
     banks = {name: files for name, policy in config.policies.items() if (files := _known(policy, config.folder))}
-    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {})}
+    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {}), **_watched(config)}
+
+
+def _watched(config: Config) -> dict[str, Any]:
+    """Where the scorer leaves vectors for the monitor."""
+    spool, monitor = watching.spool(config), config.gateway.monitor
+    if spool is None or monitor is None:
+        return {}
+    return {"watched": {"path": str(spool), "words": monitor.drift.words == "shared"}}
 
 
 def _known(policy: PolicySpec, folder: Path) -> dict[str, dict[str, str]]:

@@ -22,12 +22,13 @@ from gateway.config.schema import Config
 from gateway.errors import TidegateError
 from gateway.observe.log import Log, open_log
 from gateway.observe.stderr import quiet
+from gateway.serve import watching
 from gateway.serve.banner import banner
-from gateway.serve.crew import Crew
+from gateway.serve.crew import Crew, addresses
 from gateway.serve.folder import runtime
 from gateway.serve.fronts import Fronts
 from gateway.serve.listener import Options, Say, listening
-from gateway.serve.needs import needs
+from gateway.serve.needs import Worker, needs
 from gateway.serve.reading import Reading
 from gateway.serve.reload import Reloads, Standing
 from gateway.serve.tally import Tally
@@ -82,6 +83,7 @@ class Serving:
     crew: Crew = field(init=False)
     fronts: Fronts = field(init=False)
     reloads: Reloads = field(init=False)
+    watching: watching.Watching = field(init=False)
 
     async def run(self) -> int:
         self._begin()
@@ -99,6 +101,7 @@ class Serving:
         first = Standing(self.config, self.crew.take(needs(self.config)))
         self.fronts = Fronts(self.listener, first.order(1), self.tally, self._report)
         self.reloads = Reloads(self.reading, self.crew, self.fronts, self.tally, self.log, self.say, {1: first})
+        self.watching = watching.Watching(self.log, self.tally)
         self.fronts.released = self.reloads.release
         self.fronts.start(self.config.gateway.server.workers)
 
@@ -111,6 +114,7 @@ class Serving:
             if not stopped.done():
                 await ready
                 self._announce()
+                await self._follow()
                 reloading = asyncio.create_task(self._reloading())
                 await stopped
         finally:
@@ -127,8 +131,16 @@ class Serving:
             async for asked in changes:
                 try:
                     await self.reloads.reload(asked=asked)
+                    await self._follow()
                 except Exception as error:  # noqa: BLE001 - a fault of ours in reading must not end the serving
                     _LOG.error("could not reload", exc_info=error)
+
+    async def _follow(self) -> None:
+        """Ask the monitor of what stands now."""
+        current = self.reloads.current
+        monitor = current.config.gateway.monitor
+        address = addresses(current.members, Worker).get(watching.NAME)
+        await self.watching.follow(address, monitor.webhook if monitor else None)
 
     def _announce(self) -> None:
         host, port = self.listener.getsockname()[:2]
@@ -149,6 +161,7 @@ class Serving:
     async def _ended(self) -> None:
         """The HTTP processes finish what is under way, then the workers go."""
         await self.fronts.drained(self.config.gateway.server.drain_s, self.hurry)
+        await self.watching.close()
         await self.crew.keep([])
         await self.reloads.close()
         if self.announced is not None:

@@ -12,10 +12,11 @@ from gateway.observe.metrics import Metrics
 
 @dataclass(slots=True)
 class Tally:
-    """`generation` is the configuration's; `gone` what processes had counted that are no more, as last heard."""
+    """`generation` is the configuration's; `gone` what processes had counted that are no more."""
 
     generation: int = 1
     gone: str = ""
+    watched: str = ""  # what the monitor shows
     restarts: Counter = field(default_factory=lambda: Metrics().restarts)
     readings: Counter = field(
         default_factory=lambda: Counter(
@@ -28,7 +29,7 @@ class Tally:
         self.gone = exposition.summed([self.gone, text], counted=True)
 
     def summed(self, texts: Iterable[str]) -> str:
-        return exposition.summed([*texts, self.gone, self._own()])
+        return exposition.summed([*texts, self.gone, self._own(), self.watched])
 
     def _own(self) -> str:
         generation = Gauge("tidegate_config_generation", "Configuration in use.", lambda: self.generation)
