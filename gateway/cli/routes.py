@@ -14,7 +14,7 @@ from gateway.observe.cost import Prices
 
 
 def routes(config: Config, prices: Callable[[], Prices]) -> Table:
-    """A row for each route, and what else there is to say of it below. `prices` are read where one is sorted by them."""
+    """A row for each route, its details below. `prices` are read where a route is sorted by them."""
     specs = {spec.name: spec for spec in config.gateway.upstreams}
     table = Table(
         "route", "who is asked", "policy", box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold"
@@ -104,8 +104,9 @@ def _notes(route: RouteSpec, specs: Mapping[str, AnyUpstream]) -> Iterator[str]:
         what = "the key" if route.sticky.by == "key" else f"the first {route.sticky.characters} characters"
         yield f"sticks to {what}, up to {route.sticky.spread:g} times a fair share"
     if route.retries.most:
-        on = "" if route.retries.on == AGAIN else f" on {', '.join(route.retries.on)}"
-        yield f"asks again{on} {route.retries.most} times, {route.retries.budget:.0%} of requests at most"
+        on = "" if route.retries.after == AGAIN else f" after {', '.join(route.retries.after)}"
+        times = "once" if route.retries.most == 1 else f"{route.retries.most} times"
+        yield f"asks again{on} {times}, {route.retries.budget:.0%} of requests at most"
     if route.fallback_on != GOES_ON:
         yield f"goes on only after {', '.join(route.fallback_on) or 'nothing'}"
     if route.mirror:

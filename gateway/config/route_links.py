@@ -99,6 +99,8 @@ def _check_arms(gateway: Document, place: Place, split: Any) -> None:
     for k, arm in mappings(split.get("arms") if isinstance(split, dict) else None):
         if isinstance(name := arm.get("name"), str):
             _once(gateway, first, name, (*place, "split", "arms", k, "name"))
+    if isinstance(split, dict) and isinstance(arms := split.get("arms"), tuple) and len(arms) == 1:
+        gateway.refuse((*place, "split", "arms"), "one arm is no split: give it another one")
     if isinstance(split, dict) and split.get("by") == "key" and not gateway.value.get("keys"):
         gateway.refuse((*place, "split", "by"), "there are no keys to tell clients apart; use `request`")
 

@@ -101,7 +101,7 @@ class Retries(Frozen):
     """
 
     most: Annotated[int, Field(ge=0, le=10)] = 0
-    on: tuple[Fault, ...] = AGAIN
+    after: tuple[Fault, ...] = AGAIN
     budget: Share = 0.2
     floor_per_s: Annotated[float, Field(ge=0, le=1000)] = 1.0
     first_s: Seconds = 0.1
@@ -120,7 +120,7 @@ class Split(Frozen):
     """Requests, or keys once and for all, divided between arms by weight. The record says which arm it was."""
 
     by: Literal["request", "key"] = "request"
-    arms: Annotated[tuple[ArmSpec, ...], Field(min_length=2)]
+    arms: Annotated[tuple[ArmSpec, ...], Field(min_length=1)]
 
 
 class MirrorSpec(Frozen):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from gateway.config.traffic import Fault
-from gateway.errors import UpstreamBroken, UpstreamError, UpstreamTimeout, UpstreamUnavailable
+from gateway.errors import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamTimeout, UpstreamUnavailable
 from gateway.routing.backoff import pause
 from gateway.routing.faults import UNHEARD, of_error, of_status
 from gateway.routing.group import Group
@@ -164,7 +164,7 @@ class Asked:
     def _once_more(self, fault: Fault, wait: float | None, now: float) -> Member | None:
         """Another round, where retries are left and the server does not ask for more patience than there is."""
         retries = self._group.route.retries
-        if self._again >= retries.most or fault not in retries.on or (wait or 0.0) > retries.most_s:
+        if self._again >= retries.most or fault not in retries.after or (wait or 0.0) > retries.most_s:
             return None
         self._again += 1
         self._left.clear()
@@ -181,7 +181,11 @@ class Asked:
 
     def _nobody(self) -> UpstreamError:
         now = self._group.clock()
-        seconds = min(member.standing.patience(now) for member in self._members)
+        standings = [member.standing for member in self._members]
+        seconds = min(standing.patience(now) for standing in standings)
+        if any(standing.breaker.fit(now) for standing in standings):
+            said = "Every upstream of this model has as many requests under way and waiting as it is allowed."
+            return UpstreamBusy(said, retry_after=seconds)
         return UpstreamUnavailable("No upstream of this model is fit to be asked now.", retry_after=seconds)
 
     # One try

@@ -40,7 +40,7 @@ class Group:
         said(self, "choose", CHOICES[self.route.balance])
         said(self, "ordered", self.route.balance in ("fallback", "price"))
         said(self, "goes_on", frozenset(self.route.fallback_on))
-        said(self, "again", frozenset(self.route.retries.on))
+        said(self, "again", frozenset(self.route.retries.after))
         said(self, "pays", self.route.retries.most > 0 or (len(self.members) > 1 and not self.ordered))
         said(self, "clock", self.fleet.clock)
         said(self, "rng", self.fleet.rng)

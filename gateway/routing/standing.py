@@ -59,6 +59,8 @@ class Standing:
 
     def patience(self, now: float) -> float:
         """After how many seconds it may be fit again."""
+        if self.breaker.state is State.PROBING:
+            return 1.0
         rest = self.breaker.until - now if self.breaker.state is State.OPEN else 0.0
         return max(1.0, rest, self.gate.patience() if self.gate.full else 0.0)
 

@@ -164,3 +164,33 @@ def test_the_shipped_policies_pass_their_tests() -> None:
     result = CliRunner().invoke(app, ["check", str(ROOT / "config" / "gateway.yaml"), "--tests"])
     assert result.exit_code == 0, result.output
     assert len(lines(result, "✓")) >= 19
+
+
+def test_a_route_is_told_in_words(site: Site) -> None:
+    base = {"kind": "openai", "base_url": "http://127.0.0.1:1/v1"}
+    timeouts = {"connect_s": 1, "first_byte_s": 4, "total_s": 60}
+    upstreams = [
+        {"name": "up", **base, "timeouts": timeouts, "load": {"concurrency": 8, "queue": 9, "queue_s": 5}},
+        {"name": "own", **base, "timeouts": timeouts, "price": {"input": 2, "output": 6}, "api_keys": ["a", "b"]},
+    ]
+    arms = [{"name": "old", "weight": 3, "upstreams": ["up"]}, {"name": "new", "upstreams": ["own"]}]
+    routes = [
+        {"model": "m", "aliases": ["n"], "upstreams": ["up", "own"], "retries": {"most": 1, "most_s": 2}},
+        {"model": "b", "balance": "weight", "upstreams": [{"name": "up", "weight": 4}, "own"], "deadline_s": 3},
+        {"model": "p", "balance": "price", "upstreams": ["up", "own"], "mirror": {"name": "own", "share": 0.25}},
+        {"model": "s", "split": {"arms": arms}},
+    ]
+    site.configure("", upstreams=upstreams, routes=routes)
+    result = check(site)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    for words in (
+        "8 at once, 9 wait up to 5 s",
+        "2 keys in turn",
+        "m up, then own default also asked for as n asks again once, 20% of requests at most",
+        "at most an answer begins within 34 s, or",  # (5+1+4 + 1+4) twice, and two pauses of 2 s
+        "b by weight: up 80%, own 20% default an answer begins within 3 s",
+        "p cheapest: own ($3.00 a million tokens), then up (no price is known) default 25% mirrored to own, 4 at once",
+        "s split at random default 75% old: up 25% new: own",
+    ):
+        assert words in said

@@ -255,7 +255,7 @@ async def test_who_finds_no_place_at_one_goes_to_the_next_before_waiting() -> No
     tasks = [asyncio.create_task(asking(stage, leave)) for _ in range(4)]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    with pytest.raises(UpstreamUnavailable) as sent_away:
+    with pytest.raises(UpstreamBusy) as sent_away:
         await stage.status()
     assert sent_away.value.retry_after is not None
     leave.set()

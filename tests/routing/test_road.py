@@ -87,6 +87,7 @@ async def test_more_than_an_upstream_may_have_at_once_wait_and_the_rest_is_sent_
         answers = await asyncio.gather(*(gateway.ask() for _ in range(10)))
         assert Counter(each.status_code for each in answers) == {200: 5, 503: 5}
         assert all(int(each.headers["retry-after"]) >= 1 for each in answers if each.status_code == 503)
+        assert {each.json()["error"]["code"] for each in answers if each.status_code == 503} == {"upstream_busy"}
         assert gateway.servers["a"].accepted <= 2
         waits = sorted(record["queue_ms"] for record in gateway.said("exchange.completed") if record["status"] == 200)
         assert waits[:2] == [0, 0]
