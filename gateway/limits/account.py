@@ -86,7 +86,7 @@ def standing(row: Row, now: Now, rule: Rule) -> Standing:
     return Standing(
         max(0, rule.requests - row[REQUESTS]) if rule.requests is not None else 0,
         max(0, rule.tokens - used) if rule.tokens is not None else 0,
-        row[HEAD] + SLOTS - now.s if row[RING + row[HEAD] % SLOTS] else _last(row) + SLOTS - now.s,
+        _last(row) + SLOTS - now.s if row[REQUESTS] else 0.0,
         0.0 if not used else SLOTS if row[HELD_TOKENS] else row[LAST] + SLOTS - now.s,
     )
 
@@ -132,10 +132,12 @@ def _wait(row: Row, now: Now, ring: int, over: int) -> float:
     return 1.0
 
 
-def _last(row: Row) -> float:
-    """The newest second with a request in it, or one that has left the window."""
-    seconds = range(row[HEAD], row[HEAD] - SLOTS, -1)
-    return next((slot for slot in seconds if row[RING + slot % SLOTS]), row[HEAD] - SLOTS)
+def _last(row: Row) -> int:
+    """The newest second with a request in it, of those in the window."""
+    head = row[HEAD]
+    while not row[RING + head % SLOTS]:
+        head -= 1
+    return head
 
 
 def _hold(row: Row, column: int, count: int, need: Need) -> None:

@@ -188,7 +188,8 @@ class Table:
         for _ in range(_TRIES):
             time.sleep(_PAUSE_S)
             with suppress(OSError):
-                return fcntl.lockf(self.fd, _TRY, 8, at)
+                fcntl.lockf(self.fd, _TRY, 8, at)
+                return
         raise LimitsUnavailable("What this key may still use cannot be looked up now. Try again.", retry_after=1)
 
 
