@@ -9,24 +9,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-Ms = float
+from gateway.observe.event import Event, Ms, Spent
+from gateway.observe.roads import MirrorCompleted, MirrorStarted, UpstreamEjected, UpstreamReturned
+
 Verdict = Literal["allow", "flag", "redact", "block"]
 Outcome = Literal["completed", "blocked", "unavailable", "rejected", "failed", "cancelled"]
-
-
-class Event(BaseModel):
-    """What every event starts with."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    event: str = Field(description="name of the event, `noun.verb`")
-    ts: AwareDatetime = Field(strict=False, description="when it was written: RFC 3339, UTC, microseconds")
-    process: int = Field(description="id of the process that wrote it")
-    seq: int = Field(
-        ge=1, description="number of the event in its process; a gap is an event that could not be written"
-    )
 
 
 class Judgement(BaseModel):
@@ -83,7 +72,7 @@ class ExchangeStarted(Event):
     received_bytes: int = Field(ge=0, description="size of the request's body")
 
 
-class ExchangeCompleted(ExchangeStarted):
+class ExchangeCompleted(ExchangeStarted, Spent):
     """The canonical line: what one exchange left behind, however it ended. Times that never came are null."""
 
     outcome: Outcome = Field(
@@ -104,19 +93,6 @@ class ExchangeCompleted(ExchangeStarted):
     tried: list[str] = Field(description="upstreams asked, in order")
     answered_model: str = Field(description="model as the upstream names it [gen_ai.response.model]")
     finish: str = Field(description="finish reason [gen_ai.response.finish_reasons]")
-    input_tokens: int = Field(ge=0, description="cached ones included [gen_ai.usage.input_tokens]")
-    cached_tokens: int = Field(ge=0, description="[gen_ai.usage.cache_read.input_tokens]")
-    output_tokens: int = Field(ge=0, description="reasoning included [gen_ai.usage.output_tokens]")
-    reasoning_tokens: int = Field(ge=0, description="[gen_ai.usage.reasoning.output_tokens]")
-    estimated_tokens: bool = Field(description="counted from the text, because the upstream said nothing")
-    input_usd: float = Field(ge=0, description="input that was not cached")
-    cached_usd: float = Field(ge=0, description="input read from the provider's cache")
-    output_usd: float = Field(ge=0, description="output that was not reasoning")
-    reasoning_usd: float = Field(ge=0, description="output that was reasoning")
-    gpu_usd: float = Field(ge=0, description="time on a GPU priced by the hour")
-    cost_usd: float = Field(ge=0, description="sum of the above")
-    token_usd: float = Field(ge=0, description="the sum, per token in and out")
-    price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
     input_rails_ms: Ms | None = Field(description="judging the request")
     queue_ms: Ms = Field(ge=0, description="waiting for a place at an upstream; part of the next")
     connect_ms: Ms | None = Field(
@@ -152,47 +128,6 @@ class Sentence(BaseModel):
     evidence: list[int] | None = Field(description="start and end of the sentence it most goes back to, if any")
     source: int | None = Field(description="… in which of the texts the request marks as evidence, from 0")
     fired: list[str] = Field(description="what speaks against it: `meaning`, `words`, `numbers`, `names`")
-
-
-class MirrorStarted(Event):
-    """A request is asked of another upstream too, as the policy let it pass. Nobody hears the answer."""
-
-    id: str = Field(description="id of the shadow; its answer is scored under it")
-    of: str = Field(description="id of the exchange it is the shadow of")
-    trace: str = Field(description="trace id of the W3C `traceparent`, or empty")
-    principal: str = Field(description="name of the client's key")
-    endpoint: str
-    model: str = Field(description="model as asked for")
-    route: str
-    upstream: str = Field(description="upstream that is asked beside")
-    policy: str
-    policy_digest: str
-    stream: bool
-
-
-class MirrorCompleted(MirrorStarted):
-    """What one shadow left behind. Its cost is the operator's: no key is charged with it."""
-
-    outcome: Literal["completed", "failed", "cancelled"] = Field(description="`cancelled` where the gateway stopped")
-    status: int = Field(description="HTTP status of the upstream")
-    error: str = Field(description="code of the error that ended it, or empty")
-    answered_model: str
-    finish: str
-    input_tokens: int = Field(ge=0, description="cached ones included [gen_ai.usage.input_tokens]")
-    cached_tokens: int = Field(ge=0, description="[gen_ai.usage.cache_read.input_tokens]")
-    output_tokens: int = Field(ge=0, description="reasoning included [gen_ai.usage.output_tokens]")
-    reasoning_tokens: int = Field(ge=0, description="[gen_ai.usage.reasoning.output_tokens]")
-    estimated_tokens: bool = Field(description="counted from the text, because the upstream said nothing")
-    input_usd: float = Field(ge=0, description="input that was not cached")
-    cached_usd: float = Field(ge=0, description="input read from the provider's cache")
-    output_usd: float = Field(ge=0, description="output that was not reasoning")
-    reasoning_usd: float = Field(ge=0, description="output that was reasoning")
-    gpu_usd: float = Field(ge=0, description="time on a GPU priced by the hour")
-    cost_usd: float = Field(ge=0, description="sum of the above")
-    token_usd: float = Field(ge=0, description="the sum, per token in and out")
-    price: str = Field(description="whose prices: `config`, `litellm`, `config+litellm`, `own`, `none`")
-    connect_ms: Ms | None = Field(description="from sending the request to the answer, of a stream to its first byte")
-    total_ms: Ms | None
 
 
 class ScoreRecorded(Event):
@@ -249,25 +184,6 @@ class WorkerFailed(Event):
 
     worker: str
     reason: str
-
-
-class UpstreamEjected(Event):
-    """An upstream is left alone. Each HTTP process sees for itself."""
-
-    upstream: str
-    reason: Literal["failures", "share", "probe", "health"] = Field(
-        description="failures in a row, a share of many, a probe that failed, health checks"
-    )
-    times: int = Field(ge=1, description="how often since it was steadily well, this time included")
-    rest_s: float | None = Field(description="when it will be probed; null where its health checks decide")
-
-
-class UpstreamReturned(Event):
-    """An upstream is asked again."""
-
-    upstream: str
-    how: Literal["probe", "health"] = Field(description="a request it answered, or its health checks")
-    away_s: float = Field(ge=0)
 
 
 class ConfigReloaded(Event):

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.observe.events import CATALOGUE, Event, schema
+from gateway.observe.event import Event
+from gateway.observe.events import CATALOGUE, schema
 from gateway.observe.instruments import Counter, Gauge, Gauges, Histogram
 from gateway.observe.metrics import Metrics
 
@@ -67,6 +68,8 @@ def _type(about: dict[str, Any]) -> str:
             return ", ".join(f"`{word}`" for word in ([words] if isinstance(words, str) else words))
         case {"type": "array", "items": items}:
             return f"list of {_type(items)}"
+        case {"type": "object", "additionalProperties": True}:
+            return "object"
         case {"type": "object", "additionalProperties": values}:
             return f"object of {_type(values)}"
         case {"$ref": ref}:
