@@ -17,8 +17,19 @@ def answers(said: Json) -> Answers:
     """What an engine answered to `inspect`. An opinion may be remembered where the engine says `keep` of all of them.
 
     One with a text of its own may not: that is the client's, mostly. One that broke over a text may not the next time.
+
+    Raises `WorkerFault` for what is no opinion: nothing but `true` passes a text.
     """
+    if not isinstance(said["verdicts"], list) or not all(map(_sound, said["verdicts"])):
+        raise WorkerFault("the worker answered with something else than opinions")
     return Answers(said["verdicts"], _parts if said.get("keep") else lambda _: None)
+
+
+def _sound(opinion: Json) -> bool:
+    match opinion:
+        case {"pass": bool(), "text": str() | None, "rules": [*rules], "fault": str()}:
+            return all(isinstance(rule, str) for rule in rules)
+    return False
 
 
 def _parts(opinion: Json) -> int | None:

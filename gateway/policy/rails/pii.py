@@ -60,6 +60,8 @@ class PiiRail:
         answer = await self.worker.call("inspect", payload, deadline_s=self.deadline_s)
         if len(answer["spans"]) != len(asked):
             raise WorkerFault("the worker did not answer for every text")
+        if not all(map(_sound, asked, answer["spans"])):
+            raise WorkerFault("the worker answered with something else than spans")
         found = dict(zip(asked, answer["spans"], strict=True))
         return Answers([found.get(text, []) for text in texts], len)
 
@@ -82,6 +84,18 @@ class PiiRail:
         if self.restore and passage.direction == "input":
             return Edit(start, end, vault.placeholder(entity, passage.text[start:end]))
         return Edit(start, end, f"[{entity}]")
+
+
+def _sound(text: str, spans: Json) -> bool:
+    """Whether `spans` are some, of `text`."""
+    if not isinstance(spans, list):
+        return False
+    for span in spans:
+        match span:
+            case [int(start), int(end), str(), float() | int()] if 0 <= start < end <= len(text):
+                continue
+        return False
+    return True
 
 
 def _unescaped(passage: Passage, start: int) -> int:
