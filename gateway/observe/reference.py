@@ -71,7 +71,7 @@ def _type(about: dict[str, Any]) -> str:
         case {"type": "object", "additionalProperties": True}:
             return "object"
         case {"type": "object", "additionalProperties": values}:
-            return f"object of {_type(values)}"
+            return "object" if values is True else f"object of {_type(values)}"
         case {"$ref": ref}:
             return str(ref).rpartition("/")[2].lower()
         case _:
