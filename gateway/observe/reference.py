@@ -68,8 +68,6 @@ def _type(about: dict[str, Any]) -> str:
             return ", ".join(f"`{word}`" for word in ([words] if isinstance(words, str) else words))
         case {"type": "array", "items": items}:
             return f"list of {_type(items)}"
-        case {"type": "object", "additionalProperties": True}:
-            return "object"
         case {"type": "object", "additionalProperties": values}:
             return "object" if values is True else f"object of {_type(values)}"
         case {"$ref": ref}:
