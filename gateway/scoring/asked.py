@@ -54,7 +54,7 @@ def _texts(body: Json) -> tuple[str, list[str], list[str], list[logprobs.Token]]
     answers = [_string(body, "answer")] if "answer" in body else _strings(body, "answers")
     if not answers:
         raise RequestError("'answers' is empty; send at least one.", param="answers")
-    context = body.get("context", [])
+    context = body.get("context")
     texts = [context] if isinstance(context, str) else _strings(body, "context") if context is not None else []
     question = _string(body, "question") if body.get("question") is not None else ""
     told = {"choices": [{"index": 0, "logprobs": body.get("logprobs")}]}
