@@ -187,6 +187,34 @@ def replay(
     raise typer.Exit(code)
 
 
+@app.command(epilog="Example: [bold]tidegate score answers.jsonl --out scores.csv[/]")
+def score(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    out: Annotated[Path | None, typer.Option(help="Where to: *.csv, or JSON Lines; left out, standard output.")] = None,
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")] = Path(
+        "config/gateway.yaml"
+    ),
+) -> None:
+    """Score a file of answers: relevance, groundedness and the others, with the evidence of every sentence.
+
+    FILE has one JSON object a line, as `POST /v1/score` takes it: question, context, answer; or messages, response. A
+    line may name a `policy` and has its `id` in the output. A line that cannot be scored is told, and the exit code 1.
+    """
+    from gateway.cli.loading import loaded
+    from gateway.cli.score import scored
+    from gateway.errors import WorkerError
+
+    settings = loaded(config)
+    if settings.gateway.scoring is None:
+        raise typer.BadParameter("this configuration has no `scoring`", param_hint="--config")
+    try:
+        code = scored(settings, file, out)
+    except WorkerError as error:
+        typer.echo(error.message, err=True)
+        code = 1
+    raise typer.Exit(code)
+
+
 @app.command(epilog="Example: [bold]tidegate keys app-1[/]")
 def keys(name: Annotated[str, typer.Argument()]) -> None:
     """Make a client's key. It is shown once; the configuration keeps its SHA-256 only.
