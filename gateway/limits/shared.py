@@ -40,6 +40,7 @@ class Shared:
     _live: dict[str, Claim] = field(default_factory=dict)
     _ended: deque[tuple[Claim, Need]] = field(default_factory=lambda: deque(maxlen=UNSETTLED))
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopped: bool = False
 
     async def reserve(self, claim: Claim) -> tuple[Standing, Denial | None]:
         """Raises `LimitsUnavailable`."""
@@ -67,9 +68,9 @@ class Shared:
         self._news.set()
 
     async def run(self) -> None:
-        """Settle what ended and renew what is under way, until cancelled."""
+        """Settle what ended and renew what is under way, until `stop`."""
         renewal = self.clock() + RENEW_S
-        while True:
+        while not self._stopped:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, renewal - self.clock())):
                     await self._news.wait()
@@ -81,6 +82,11 @@ class Shared:
             except Lost:
                 await asyncio.sleep(RETRY_S)
                 self._news.set()
+
+    def stop(self) -> None:
+        """Told, not cancelled: a cancellation that meets a command of the client's may be lost in it."""
+        self._stopped = True
+        self._news.set()
 
     async def farewell(self) -> None:
         """Settle what has ended, if that can be done soon."""
@@ -143,9 +149,8 @@ async def shared(link: Link) -> AsyncGenerator[Shared, None]:
     try:
         yield found
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        found.stop()
+        await task
         await found.farewell()
 
 
