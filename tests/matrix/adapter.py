@@ -61,7 +61,10 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`body` makes a request; `whole` and `chunks` what an upstream answers: JSON values, or an event's bytes."""
+    """`body` makes a request; `whole` and `chunks` what an upstream answers: JSON values, or an event's bytes.
+
+    Without `whole` no upstream is asked: the endpoint tells what the rails say.
+    """
 
     path: str
     shapes: Mapping[str, Shape]

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from matrix import chat
+from matrix import chat, completions, inputs
 from matrix.adapter import Adapter
 
-ADAPTERS: Mapping[str, Adapter] = {"chat": chat.ADAPTER}
+ADAPTERS: Mapping[str, Adapter] = {
+    "chat": chat.ADAPTER,
+    "completions": completions.ADAPTER,
+    "embeddings": inputs.EMBEDDINGS,
+    "moderations": inputs.MODERATIONS,
+}

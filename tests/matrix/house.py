@@ -19,6 +19,7 @@ from gateway.config.load import load
 from gateway.upstream import Ask, Reply
 
 Headers = Sequence[tuple[str, str]]
+_PATIENT = {"failures": 100_000, "volume": 100_000}
 _JSON = (("content-type", "application/json"),)
 _SSE = (("content-type", "text/event-stream"),)
 
@@ -124,7 +125,10 @@ def _configured(folder: Path, policies: Mapping[str, Mapping[str, Any]]) -> Path
     settings = {
         "policies": "policies",
         "events": {"path": "events.jsonl"},
-        "upstreams": [{"name": "up", "kind": "openai", "base_url": "http://127.0.0.1:9/v1"}],
+        "upstreams": [
+            # Cells that answer with what is no answer must not have it ejected.
+            {"name": "up", "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "breaker": _PATIENT}
+        ],
         "routes": [{"model": name, "upstreams": ["up"], "policy": name} for name in policies],
         "scoring": None,
     }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from matrix.adapter import Line, Said
+from matrix.adapter import Channel, Line, Said
 from matrix.cell import AROUND, CANARY, RULE, Cell, shared
 from matrix.house import Heard, House
+
+from gateway.upstream import Ask
 
 TELLING = 6
 """Characters of the canary that are no coincidence."""
@@ -55,6 +57,12 @@ async def _asked(house: House, cell: Cell) -> Finding | None:
     body = cell.adapter.body(cell.shape, cell.role, cell.text, cell.where, stream=cell.stream)
     heard = await asked(house, cell, body)
     asks = house.upstream.asks
+    if cell.adapter.whole is None:
+        return None if flagged(heard) else Finding(cell, "leak", "nobody flagged it")
+    return _sent(cell, heard, asks)
+
+
+def _sent(cell: Cell, heard: Heard, asks: Sequence[Ask]) -> Finding | None:
     if cell.policy == "block":
         if asks:
             return Finding(cell, "leak", "the upstream was asked")
@@ -72,7 +80,8 @@ async def _asked(house: House, cell: Cell) -> Finding | None:
 async def asked(house: House, cell: Cell, body: dict[str, Any]) -> Heard:
     """What a client hears who sends `body` and is answered that all is well."""
     house.upstream.asks.clear()
-    house.upstream.chunks = sent(cell, Said(cell.adapter.channels["content"], ["Fine."], "0"))
+    channel = cell.adapter.channels.get("content", Channel(lambda _: {}))
+    house.upstream.chunks = sent(cell, Said(channel, ["Fine."], "0")) if cell.adapter.whole else []
     return await house.ask(cell.adapter.path, {**body, "model": policy(cell)})
 
 
@@ -125,9 +134,9 @@ def sent(cell: Cell, said: Said) -> list[bytes]:
     ascii_only = split in {"escaped", "surrogates"}
     adapter = cell.adapter
     assert adapter.whole is not None
-    assert adapter.chunks is not None
     if not cell.stream:
         return _segments(encoded(adapter.whole(said), ascii_only=ascii_only), split)
+    assert adapter.chunks is not None
     events = [
         c if isinstance(c, bytes) else b"data: " + encoded(c, ascii_only=ascii_only) + b"\n\n"
         for c in adapter.chunks(said)
@@ -221,6 +230,11 @@ def telling(cell: Cell, said: Iterable[str], secret: str = CANARY) -> str:
 def _unescaped(text: str) -> str:
     """What a JSON string in a string says."""
     return re.sub(r"\\u([0-9a-fA-F]{4})|\\(.)", lambda m: chr(int(m[1], 16)) if m[1] else m[2], text)
+
+
+def flagged(heard: Heard) -> bool:
+    """What `/v1/moderations` says of all that it was asked about."""
+    return any(result["flagged"] for result in orjson.loads(heard.raw)["results"])
 
 
 def _blocked(heard: Heard) -> bool:

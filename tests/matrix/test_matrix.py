@@ -18,7 +18,7 @@ from matrix.adapter import NO_ROLE, Channel, Line, Said
 from matrix.adapters import ADAPTERS
 from matrix.cell import CANARY, Cell, cells
 from matrix.house import House, opened
-from matrix.oracle import Finding, asked, encoded, policies, run, sent
+from matrix.oracle import Finding, asked, encoded, flagged, policies, run, sent
 
 INNOCENT = "what the tide brings in"
 PLAIN = Cell("in", "chat", "whole", "user", "string", "none", "only", "whole", "alone", "block")
@@ -90,7 +90,11 @@ async def _asks_innocently(house: House, cell: Cell) -> None:
     body = {**cell.adapter.body(cell.shape, cell.role, INNOCENT, "only", stream=False), "model": "block"}
     heard = await asked(house, cell, body)
     assert heard.status == 200, (cell.ident, heard.raw)
-    assert orjson.loads(house.upstream.asks[0].body) == body, cell.ident
+    if cell.adapter.whole is None:
+        assert not flagged(heard), cell.ident
+        assert house.upstream.asks == []
+    else:
+        assert orjson.loads(house.upstream.asks[0].body) == body, cell.ident
 
 
 async def _is_answered_innocently(house: House, cell: Cell) -> None:
