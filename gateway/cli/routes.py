@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from gateway.config.schema import AnyUpstream, Config, OpenAISpec, RouteSpec
+from gateway.config.schema import AnyUpstream, Config, LiteLLMSpec, OpenAISpec, RouteSpec
 from gateway.config.traffic import AGAIN, GOES_ON, ArmSpec, MemberSpec
 from gateway.ledger import blended
 from gateway.observe.cost import Prices
@@ -32,7 +32,7 @@ def load(spec: AnyUpstream) -> str:
     said = []
     if spec.load.concurrency is not None:
         said.append(f"{spec.load.concurrency} at once, {spec.load.queue} wait up to {spec.load.queue_s:g} s")
-    if isinstance(spec, OpenAISpec) and spec.api_keys:
+    if isinstance(spec, OpenAISpec | LiteLLMSpec) and spec.api_keys:
         said.append(f"{len(spec.api_keys)} keys in turn")
     if isinstance(spec, OpenAISpec) and spec.health:
         said.append(f"checked every {spec.health.every_s:g} s")

@@ -58,13 +58,9 @@ class Key(Frozen):
 
 
 class Store(Frozen):
-    """Where limits are counted, and where answers are kept: this machine's memory, or a Redis that gateways share.
-
-    `path` is a file that keeps what was spent today and this month over a restart of a gateway that counts in memory.
-    """
+    """Where limits are counted, and where answers are kept: this machine's memory, or a Redis that gateways share."""
 
     kind: Literal["memory", "redis"] = "memory"
-    path: str | None = None
     url: SecretStr | None = None
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = "tidegate"
     timeout_ms: Annotated[int, Field(gt=0, le=1000)] = 50
@@ -90,6 +86,11 @@ class Price(Frozen):
     input: Annotated[float, Field(ge=0)] | None = None
     cached: Annotated[float, Field(ge=0)] | None = None
     output: Annotated[float, Field(ge=0)] | None = None
+    cache_write: Annotated[float, Field(ge=0)] | None = None
+    audio_input: Annotated[float, Field(ge=0)] | None = None
+    audio_output: Annotated[float, Field(ge=0)] | None = None
+    extra: dict[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], Annotated[float, Field(ge=0)]] = Field({})
+    """US dollars of one of what a JSON pointer into the answer's `usage` counts: `/server_tool_use/searches`, say."""
 
 
 class Timeouts(Frozen):
@@ -136,11 +137,12 @@ class OpenAISpec(UpstreamSpec):
 
 
 class LiteLLMSpec(UpstreamSpec):
-    """Any provider litellm knows, `provider/model`."""
+    """Any provider litellm knows, `provider/model`. Several keys are used in turn."""
 
     kind: Literal["litellm"]
     model: str
     api_key: SecretStr | None = None
+    api_keys: tuple[SecretStr, ...] = ()
     base_url: Annotated[str, Field(pattern=r"^https?://")] | None = None
 
 

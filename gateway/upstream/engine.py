@@ -108,7 +108,7 @@ async def open(spec: Json, prepared: Any) -> AsyncIterator[Engine]:  # noqa: A00
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`send` takes `{"upstream", "body"}`, an OpenAI chat-completion request.
+    """`send` takes `{"upstream", "body", "key"}`, an OpenAI chat-completion request.
 
     `call` gives a head with the completion as its `body`; `stream` gives a head without, then the completion's chunks.
     Where the provider refuses, the head has its status, a `body` with OpenAI's error object and maybe `retry_after`.
@@ -123,7 +123,7 @@ class Engine:
             return _refused(400, unknown)
         try:
             async with provider.patience():
-                answer = await provider.asked(payload["body"], stream=False)
+                answer = await provider.asked(payload["body"], payload.get("key", 0), stream=False)
         except Exception as error:  # noqa: BLE001 - litellm raises whatever its providers' libraries raise
             return told(error, provider)
         return {"status": 200, "body": _plain(answer)}
@@ -135,7 +135,7 @@ class Engine:
             return
         try:
             async with provider.patience():
-                chunks = await provider.asked(payload["body"], stream=True)
+                chunks = await provider.asked(payload["body"], payload.get("key", 0), stream=True)
                 first = await anext(chunks, None)  # some providers are asked only now
         except Exception as error:  # noqa: BLE001 - as above
             yield told(error, provider)
@@ -157,19 +157,20 @@ class Provider:
     litellm: Any = field(repr=False)
     name: str
     model: str
-    api_key: str | None = field(repr=False)
+    api_keys: list[str | None] = field(repr=False)
     base_url: str | None
     timeouts: dict[str, float]  # as in `config.schema.Timeouts`
 
     def patience(self) -> asyncio.Timeout:
         return asyncio.timeout(self.timeouts["first_byte_s"])
 
-    async def asked(self, body: Json, *, stream: bool) -> Any:
+    async def asked(self, body: Json, key: int, *, stream: bool) -> Any:
+        """With the key of that number."""
         said = {name: value for name, value in body.items() if name not in UNSENT}
         return await self.litellm.acompletion(
             **said | {"stream": stream},
             model=self.model,
-            api_key=self.api_key,
+            api_key=self.api_keys[key],
             base_url=self.base_url,
             timeout=self.timeouts["total_s"],  # a net beneath our own
             max_retries=0,
@@ -272,7 +273,7 @@ def _said(response: Any, provider: Provider) -> str:
     if response.status_code in {400, 404, 413, 422}:
         with suppress(Exception):  # an error without readable words is an error all the same
             words = str(response.json()["error"]["message"])
-    return "" if provider.api_key and provider.api_key in words else words
+    return "" if any(key and key in words for key in provider.api_keys) else words
 
 
 def _refused(status: int, message: str) -> Json:

@@ -6,7 +6,8 @@ It never imports litellm. What the worker says (`gateway.upstream.engine`) becom
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ from gateway.errors import (
     WorkerTimeout,
 )
 from gateway.upstream import Ask, Reply
+from gateway.upstream.keys import REFUSALS, Keys
+from gateway.upstream.patience import retry_after
 
 Json = Any
 
@@ -48,7 +51,7 @@ def spec(upstreams: Iterable[AnyUpstream]) -> Json | None:
 def _one(upstream: LiteLLMSpec) -> Json:
     return {
         "model": upstream.model,
-        "api_key": upstream.api_key.get_secret_value() if upstream.api_key else None,
+        "api_keys": [key.get_secret_value() if key else None for key in upstream.api_keys or (upstream.api_key,)],
         "base_url": upstream.base_url,
         "timeouts": upstream.timeouts.model_dump(),
     }
@@ -61,6 +64,7 @@ class LiteLLM:
         self.name = spec.name
         self._worker = worker
         self._timeouts = spec.timeouts
+        self._keys = Keys(len(spec.api_keys) or 1, time.monotonic)
 
     def __repr__(self) -> str:
         return f"LiteLLM({self.name!r})"
@@ -73,10 +77,23 @@ class LiteLLM:
         """
         if ask.endpoint != "/chat/completions":
             raise NotSupported(f"upstream {self.name} answers /chat/completions only, not {ask.endpoint}")
-        payload = {"upstream": self.name, "body": orjson.loads(ask.body)}
-        opened = self._streamed(payload) if ask.stream else self._called(payload)
-        async with opened as reply, aclosing(reply.chunks):
-            yield reply
+        asked = {"upstream": self.name, "body": orjson.loads(ask.body)}
+        tried: list[int] = []
+        number = self._keys.take()
+        while number is not None:
+            payload = {**asked, "key": number}
+            opened = self._streamed(payload) if ask.stream else self._called(payload)
+            async with opened as reply, aclosing(reply.chunks):
+                tried.append(number)
+                if (number := self._other(reply, tried)) is None:
+                    yield reply
+
+    def _other(self, reply: Reply, tried: Sequence[int]) -> int | None:
+        """The key to ask with instead, where this one was refused and there is another."""
+        if reply.status not in REFUSALS:
+            return None
+        self._keys.refused(tried[-1], reply.status, retry_after(reply.header, time.time))
+        return self._keys.take(tried)
 
     @asynccontextmanager
     async def _called(self, payload: Json) -> AsyncIterator[Reply]:

@@ -39,6 +39,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.asyncio(loop_scope="module")]
 
 KEY = "sk-ant-secret-77"
 TIMEOUTS = Timeouts(first_byte_s=1.5, idle_s=1.0, total_s=6.0)
+KEYS = {"api_keys": (SecretStr("sk-one"), SecretStr("sk-two"))}
 PATIENT = Timeouts(first_byte_s=30.0, idle_s=30.0, total_s=60.0)
 QUESTION = {
     "model": "any",
@@ -78,6 +79,7 @@ async def running() -> AsyncIterator[Sea]:
             _named("claude", "anthropic/claude-sonnet-4-5", root),
             _named("hasty", "anthropic/claude-sonnet-4-5", root, TIMEOUTS),
             _named("gpt", "openai/gpt-4o", gpt.base_url),
+            _named("keyed", "openai/gpt-4o", gpt.base_url).model_copy(update=KEYS),
             _named("gone", "anthropic/claude-sonnet-4-5", stack.enter_context(refusing()).removesuffix("/v1")),
         ]
         host = Host("litellm", "gateway.upstream.engine", spec(upstreams), folder / "l.sock")
@@ -391,3 +393,11 @@ async def test_twenty_at_once_get_their_own_answers(sea: Sea) -> None:
         return str(body["choices"][0]["message"]["content"])
 
     assert await asyncio.gather(*map(one, range(20))) == [f"number {n}" for n in range(20)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_another_key_is_used_where_one_is_refused(sea: Sea, stream: bool) -> None:
+    sea.gpt.play(answers.answer({"error": {"message": "no"}}, 429))
+    async with LiteLLM(_named("keyed", "", "").model_copy(update=KEYS), sea.client).send(ask(stream)) as reply:
+        assert reply.status == 200
+    assert [seen.header("authorization") for seen in sea.gpt.seen] == ["Bearer sk-one", "Bearer sk-two"]
