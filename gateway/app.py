@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Route
@@ -42,6 +44,9 @@ from gateway.wire.codec import COMPLETIONS, EMBEDDINGS, MODERATIONS
 from gateway.worker.client import Client
 
 FAREWELL_S = 2.0
+
+Link = Any
+"""`gateway.store.Link`: its module imports a client that is an extra, and is only imported where it is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,8 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         found.fleet.keep(targets)
         await stack.enter_async_context(watched(targets.values(), found.fleet))
         capture = config.gateway.events.capture
-        gate = Gate(found.accounts)
+        link = await _link(stack, config, found.log)
+        gate = await _gate(stack, config, found.accounts, link)
         mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
         stack.push_async_callback(mirrors.close, FAREWELL_S)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors)
@@ -162,6 +168,22 @@ async def silent(workers: Mapping[str, Client]) -> Sequence[str]:
     names = list(workers)
     answers = await asyncio.gather(*(workers[name].ready(1.0) for name in names), return_exceptions=True)
     return [name for name, answer in zip(names, answers, strict=True) if isinstance(answer, WorkerError)]
+
+
+async def _link(stack: AsyncExitStack, config: Config, log: Log) -> Link | None:
+    """The Redis that gateways share, where there is one."""
+    if config.gateway.store.kind != "redis":
+        return None
+    store = importlib.import_module("gateway.store")
+    told = store.linked(config.gateway.store, lambda event, fields: log.emit(event, **fields))
+    return await stack.enter_async_context(told)
+
+
+async def _gate(stack: AsyncExitStack, config: Config, accounts: Table, link: Link | None) -> Gate:
+    if link is None:
+        return Gate(accounts)
+    shared = importlib.import_module("gateway.limits.shared")
+    return Gate(await stack.enter_async_context(shared.shared(link)), config.gateway.store.on_store_error)
 
 
 async def _poster(stack: AsyncExitStack, config: Config) -> Post | None:

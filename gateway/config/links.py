@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -137,14 +138,14 @@ def _check_store(gateway: Document) -> None:
     if not isinstance(store, dict):
         return
     kind, url = store.get("kind", "memory"), store.get("url")
+    if kind == "redis" and find_spec("redis") is None:
+        gateway.refuse(("store", "kind"), "the client is not installed: pip install 'tidegate[redis]'")
     if kind == "redis" and url is None:
         gateway.refuse(("store",), "a redis has a url, such as redis://127.0.0.1:6379/0")
     elif kind == "redis" and isinstance(url, str) and not url.startswith(("redis://", "rediss://", "unix://")):
         gateway.refuse(("store", "url"), "should begin with redis://, rediss:// or unix://")
     elif kind == "memory" and url is not None:
         gateway.refuse(("store", "url"), "is for kind: redis")
-    if kind == "redis" and "path" in store:
-        gateway.refuse(("store", "path"), "is for kind: memory; a redis keeps what it counts")
 
 
 def _are(known: set[str]) -> str:

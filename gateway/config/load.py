@@ -153,7 +153,6 @@ def _place(gateway: Document, folder: Path) -> None:
     _resolve(value.get("scoring"), "encoder", folder)
     for key in ("state", "golden"):
         _resolve(value.get("monitor"), key, folder, bare=True)
-    _resolve(value.get("store"), "path", folder, bare=True)
     for _, upstream in mappings(value.get("upstreams")):
         if upstream.get("kind") == "embedded":
             _resolve(upstream, "model", folder)

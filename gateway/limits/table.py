@@ -11,7 +11,7 @@ import mmap
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -95,20 +95,6 @@ class Table:
             self._settled(claim, spent)
         except LimitsUnavailable:
             self._late.append((claim, spent))
-
-    def rows(self) -> Iterator[Row]:
-        """Every account there is, to be read."""
-        for n in range(self._cells[1]):
-            yield self._slice(n)
-
-    def spend(self, mark: tuple[int, int], spent: Callable[[Row], None]) -> None:
-        """Change the account that `mark` names as `spent` does, outside of any exchange."""
-        at, row = self._taken(mark)
-        self._lock(at)
-        try:
-            spent(row)
-        finally:
-            fcntl.lockf(self.fd, fcntl.LOCK_UN, 8, at)
 
     def close(self) -> None:
         """Nothing of it may be used any more. What is still reserved is charged when somebody takes the column."""

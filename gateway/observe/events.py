@@ -210,6 +210,16 @@ class ConfigRefused(Event):
     problems: list[str] = Field(description="`file:line: message`")
 
 
+class StoreLost(Event):
+    """The Redis that gateways share does not answer; keys with limits fare as `on_store_error` says."""
+
+    reason: str
+
+
+class StoreFound(Event):
+    """It answers again."""
+
+
 CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
     {
         "exchange.started": ExchangeStarted,
@@ -226,6 +236,8 @@ CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
         "upstream.returned": UpstreamReturned,
         "config.reloaded": ConfigReloaded,
         "config.refused": ConfigRefused,
+        "store.lost": StoreLost,
+        "store.found": StoreFound,
         "feedback.received": FeedbackReceived,
         "drift.detected": DriftDetected,
         "drift.cleared": DriftCleared,
