@@ -7,7 +7,9 @@ import base64
 import time
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+T = TypeVar("T")
 SIZE = 65_536  # characters
 
 
@@ -30,14 +32,15 @@ class Probe:
         if self._on:
             asyncio.get_running_loop().call_soon(self.tick)
 
-    async def over(self, work: Awaitable[object]) -> None:
+    async def over(self, work: Awaitable[T]) -> T:
         self._at = time.thread_time(), time.perf_counter()
         self.tick()
         try:
-            await work
+            done = await work
             await asyncio.sleep(0)
         finally:
             self._on = False
+        return done
 
 
 def filled(unit: str, end: str = "") -> str:

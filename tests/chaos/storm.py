@@ -49,7 +49,10 @@ _ENGINES = {"scorer": "gateway.scoring.engine", "guardrails": "gateway.policy.en
 
 @dataclass(slots=True)
 class Outcome:
-    """What one fault came to. `longest` is of the exchanges that were refused for it, in seconds, by their records."""
+    """What one fault came to. `longest` is of the exchanges that were refused for it, in seconds, by their records.
+
+    It is all the time they spent in the gateway; that in which it waits for the model does not count.
+    """
 
     kind: Kind
     fault: Fault
@@ -162,7 +165,7 @@ async def struck(stage: Stage, kind: Kind, fault: Fault, *, clients: int, each: 
     await stage.healed(kind)
     records = stage.site.events("exchange.completed")[before:]
     ours = [r for r in records if r["policy"] == kind and r["outcome"] == "unavailable"]
-    outcome.longest = max((r["total_ms"] / 1000 for r in ours), default=0.0)
+    outcome.longest = max((r["overhead_ms"] / 1000 for r in ours), default=0.0)
     outcome.odd += [f"{r['error']} in the record" for r in ours if r["error"] != "policy_unavailable"]
     return outcome
 
@@ -251,6 +254,8 @@ class Raver(asyncio.Protocol):
             None,
         )
         which = next(self.ravings)
+        if self.transport.is_closing():
+            return
         if which < len(answers):
             self.transport.write(encode(Result(number, answers[which])))
         else:
