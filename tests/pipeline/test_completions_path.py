@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.answers import DONE, event
-from support.paths import JSON, Canned, Heard, stream_of, walked
+from support.paths import JSON, Canned, Heard, run, stream_of, walked
 from support.rails import Words, bound, policy
 
+from gateway.policy.policy import Policy
+from gateway.policy.rail import Unit
 from gateway.policy.verdict import Action
 from gateway.wire.codec import COMPLETIONS
 
@@ -176,3 +182,25 @@ async def test_a_stream_that_began_keeps_its_status_and_ends_in_the_policys_text
     heard = await streamed(policy(outward=[bound(Words("out", ("bad",)))], **OWN), chunk("so "), chunk("bad", "stop"))
     assert heard.status == 200
     assert heard.chunks()[-1]["error"]["message"] == "Not here."
+
+
+# Chunking does not matter
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from(("bad", "ba", "d", " ", "so ", "odd.", "o")), min_size=1, max_size=8).map("".join),
+    st.lists(st.integers(0, 30), max_size=6),
+    st.sampled_from((BAD, SOFT)),
+    st.sampled_from((None, Unit.SENTENCE, Unit.ANSWER)),
+)
+def test_a_streamed_text_is_judged_as_a_whole_one(text: str, cuts: list[int], rules: Policy, wide: Unit | None) -> None:
+    if wide:
+        rules = replace(rules, output=(*rules.output, bound(Words("wide", ("odd",), Action.REDACT, wide))))
+    marks = sorted({0, len(text), *(cut % len(text) for cut in cuts)})
+    pieces = [text[a:b] for a, b in pairwise(marks)]
+    one = run(whole(rules, answer(text)))
+    many = run(streamed(rules, *map(chunk, pieces), chunk("", "stop")))
+    assert (many.record.outcome, many.record.verdict) == (one.record.outcome, one.record.verdict)
+    if one.record.outcome == "completed":
+        assert told(many) == one.json()["choices"][0]["text"]
