@@ -69,7 +69,11 @@ def scored(said: Mapping[str, Any]) -> dict[str, Any]:
     sentences = said["sentences"]
     return {
         "scores": values,
-        "parts": {"groundedness": [s["support"] for s in sentences]} if "groundedness" in values else {},
+        "parts": {
+            metric: [s[part] for s in sentences]
+            for metric, part in (("groundedness", "support"), ("verified", "verified"))
+            if metric in values
+        },
         "signals": dict(said.get("signals", {})),
         "sentences": [_sentence(sentence) for sentence in sentences],
         "scorer": said.get("scorer", "minilm"),

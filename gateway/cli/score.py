@@ -1,4 +1,4 @@
-"""`tidegate score`: a file of answers through the scorer, as `POST /v1/score` would have them; JSON Lines or CSV out."""
+"""`tidegate score`: a file of answers through the scorer, as `POST /v1/score` takes them; JSON Lines or CSV out."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def _flat(row: Row) -> Iterator[Row]:
 
 def scored(config: Config, file: Path, out: Path | None) -> int:
     """Score every line of `file`; the exit code, 1 where a line could not be scored. Raises `WorkerError`."""
-    if out is None:
-        return asyncio.run(_all(config, file, Output(sys.stdout)))
-    with out.open("w", encoding="utf-8", newline="") as stream:
-        return asyncio.run(_all(config, file, Output(stream, table=out.suffix == ".csv")))
-
-
-async def _all(config: Config, file: Path, out: Output) -> int:
     lines = [(number, raw) for number, raw in enumerate(file.read_bytes().splitlines(), 1) if raw.strip()]
+    if out is None:
+        return asyncio.run(_all(config, lines, Output(sys.stdout)))
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        return asyncio.run(_all(config, lines, Output(stream, table=out.suffix == ".csv")))
+
+
+async def _all(config: Config, lines: list[tuple[int, bytes]], out: Output) -> int:
     failed = 0
     async with _scorer(config) as client:
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:

@@ -159,6 +159,7 @@ def _check_models(gateway: Document) -> None:
             _check_path(gateway, ("upstreams", n, "model"), upstream.get("model"))
     if isinstance(scoring := gateway.value.get("scoring"), dict):
         _check_path(gateway, ("scoring", "encoder"), scoring.get("encoder"))
+        _check_path(gateway, ("scoring", "verifier"), scoring.get("verifier"))
 
 
 def _check_path(gateway: Document, place: Place, path: Any) -> None:

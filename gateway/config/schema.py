@@ -163,6 +163,9 @@ class Scoring(Frozen):
     encoder: str = "minilm"
     sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     deadline_ms: Annotated[int, Field(gt=0)] = 5000
+    verifier: str | None = None
+    """A folder with a cross-encoder of your own, as transformers writes it, safetensors only."""
+    verifier_label: str | None = None  # its label that means supported, where its names do not tell
 
 
 class GatewayFile(Frozen):

@@ -110,10 +110,14 @@ def answer(items: Sequence[Json], said: Sequence[Mapping[str, Any]]) -> list[Jso
 
 
 def _told(item: Json, fields: Json) -> Json:
+    extra = {metric: values for metric, values in fields["parts"].items() if metric == "verified"}
     return {
         "scores": fields["scores"],
         "signals": fields["signals"],
-        "sentences": [_sentence(item, sentence) for sentence in fields["sentences"]],
+        "sentences": [
+            {**_sentence(item, sentence), **{part: values[place] for part, values in extra.items()}}
+            for place, sentence in enumerate(fields["sentences"])
+        ],
     }
 
 

@@ -2,7 +2,7 @@
 
 Spec, all optional: `encoder` (`minilm` or a folder), `sha256` of the folder's weights, `device`, `threads`, `budget_s`
 of a batch, `banks` of known texts (`{policy: {kind: {"path": file}}}`), `watched` (`{"path": file, "words": bool}`), a
-spool for the vectors of scored items that have an `id`.
+spool for the vectors of scored items that have an `id`; `verifier`, a cross-encoder's folder, and its `verifier_label`.
 """
 
 from __future__ import annotations
@@ -47,12 +47,17 @@ def prepare(spec: Json) -> Weights:
 @asynccontextmanager
 async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa: A001 - the harness's word
     loop = asyncio.get_running_loop()
-    with ThreadPoolExecutor(1, "scorer") as executor, ThreadPoolExecutor(1, "cutter") as cutter:
+    with (
+        ThreadPoolExecutor(1, "scorer") as executor,
+        ThreadPoolExecutor(1, "cutter") as cutter,
+        ThreadPoolExecutor(1, "verifier") as slow,
+    ):
+        second = await loop.run_in_executor(slow, _second, spec, slow)
         parts = await loop.run_in_executor(executor, _parts, spec, prepared)
         batcher = Batcher(parts.scorer, executor, cutter, spec.get("budget_s", BUDGET_S))
         tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_filled(parts.banks, executor))]
         try:
-            yield Engine(batcher, Similar(parts.encoder), executor, _watched(spec.get("watched")))
+            yield Engine(batcher, Similar(parts.encoder), executor, _watched(spec.get("watched")), second)
         finally:
             for task in tasks:
                 task.cancel()
@@ -88,6 +93,36 @@ async def _filled(banks: Banks, executor: Executor) -> None:
             pass
 
 
+@dataclass(frozen=True, slots=True)
+class Second:
+    """A verifier on a thread of its own: a large model's seconds are not the scorer's."""
+
+    verifier: Any  # a `verifier.Verifier`, whose module is imported only where there is one
+    executor: Executor
+
+    async def judge(self, items: Sequence[Json], said: Sequence[Json]) -> None:
+        """Add `verified` to what was `said` of those items that ask for it, and to each of their sentences."""
+        loop = asyncio.get_running_loop()
+        for item, one in zip(items, said, strict=True):
+            if item.get("verify") and one["sentences"]:
+                texts = [item["answer"][s["start"] : s["end"]] for s in one["sentences"]]
+                found = await loop.run_in_executor(self.executor, self.verifier.supports, item["context"], texts)
+                for sentence, value in zip(one["sentences"], found, strict=True):
+                    sentence["verified"] = value
+                one["verified"] = min(found)
+            elif item.get("verify"):
+                one["verified"] = None
+
+
+def _second(spec: Json, executor: Executor) -> Second | None:
+    if not spec.get("verifier"):
+        return None
+    from gateway.scoring.verifier import Verifier  # noqa: PLC0415 - transformers, for those who have a verifier
+
+    torch.set_num_threads(spec.get("threads") or max(1, len(os.sched_getaffinity(0)) // 2))
+    return Second(Verifier(Path(spec["verifier"]), spec.get("verifier_label")), executor)
+
+
 def _watched(spec: Json) -> Watched | None:
     return None if spec is None else Watched(Spool(Path(spec["path"])), words=spec["words"])
 
@@ -105,6 +140,7 @@ class Engine:
     nearness: Similar
     executor: Executor
     watched: Watched | None = None
+    second: Second | None = None
 
     async def call(self, method: str, payload: Json) -> Json:
         """`score` takes `{"items": [{"question", "context": [str], "answer"}], "lane"}` and gives, in the same order,
@@ -116,6 +152,7 @@ class Engine:
 
         An item may have `samples` [str], other answers to the same prompt, for `consistency`; `tokens`
         [[chosen, top, …]] of log-probabilities, for `confidence`; `known`, a policy's name, for `novelty` and `attack`.
+        With `verify` and a verifier there is `verified`, the least of its sentences', null without any.
         `lane` is `inline` (left out) where somebody waits, or `later`, which is put off and may raise `WorkerBusy`.
 
         `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
@@ -129,7 +166,10 @@ class Engine:
                 scored = await self.batcher.score(_items(payload), _lane(payload))
                 if self.watched:
                     self.watched.put(payload["items"], scored)
-                return {"scores": [_json(one) for one in scored]}
+                said = [_json(one) for one in scored]
+                if self.second:
+                    await self.second.judge(payload["items"], said)
+                return {"scores": said}
             case "similar":
                 loop = asyncio.get_running_loop()
                 return {"similar": await loop.run_in_executor(self.executor, self.nearness.similar, *_texts(payload))}

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from gateway.config.policy import NemoSpec, PolicySpec
-from gateway.config.schema import Config, EmbeddedSpec
+from gateway.config.schema import Config, EmbeddedSpec, Scoring
 from gateway.policy.rails import guardrails_ai, nemo, pii
 from gateway.serve import watching
 from gateway.upstream import litellm
@@ -86,7 +86,7 @@ def _scorer(config: Config) -> Any:
     if scoring is None:
         return None
     banks = {name: files for name, policy in config.policies.items() if (files := _known(policy, config.folder))}
-    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {}), **_watched(config)}
+    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {}), **_second(scoring), **_watched(config)}
 
 
 def _watched(config: Config) -> dict[str, Any]:
@@ -95,6 +95,11 @@ def _watched(config: Config) -> dict[str, Any]:
     if spool is None or monitor is None:
         return {}
     return {"watched": {"path": str(spool), "words": monitor.drift.words == "shared"}}
+
+
+def _second(scoring: Scoring) -> dict[str, str]:
+    told = {"verifier": scoring.verifier, "verifier_label": scoring.verifier_label}
+    return {name: value for name, value in told.items() if value}
 
 
 def _known(policy: PolicySpec, folder: Path) -> dict[str, dict[str, str]]:

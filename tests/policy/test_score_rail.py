@@ -92,6 +92,11 @@ async def test_a_short_answer_is_a_fault() -> None:
         await rail(Scripted()).inspect(subject(answer("a")))
 
 
+async def test_a_score_that_cannot_be_given_is_a_fault_and_no_pass() -> None:
+    with pytest.raises(WorkerFault, match="has no verified"):
+        await rail(Scripted({"relevance": 1.0}), "verified").inspect(subject(answer("a")))
+
+
 async def test_answers_are_judged_whole() -> None:
     assert rail(Scripted()).unit is Unit.ANSWER
 
@@ -101,7 +106,7 @@ async def test_where_a_rail_says_so_sentences_are_judged_as_they_come() -> None:
 
 
 async def test_above_the_threshold_is_the_rails_action_too() -> None:
-    worker = Scripted({"hallucination": 0.91}, {"hallucination": 0.9}, {})
+    worker = Scripted({"hallucination": 0.91}, {"hallucination": 0.9}, {"hallucination": None})
     high = rail(worker, "hallucination", None, above=0.9)
     verdicts = await high.inspect(subject(answer("a"), answer("b"), answer("c")))
     assert [v.action for v in verdicts] == [Action.FLAG, Action.ALLOW, Action.ALLOW]

@@ -61,7 +61,7 @@ class ScoreRail:
             values: list[float] = (await self._asked("classify", payload))[self.metric]
         else:
             items = [self._item(subject, texts, n) for n in range(len(texts))]
-            values = [one.get(self.metric) for one in await self._asked("score", {"items": items})]
+            values = [_value(one, self.metric) for one in await self._asked("score", {"items": items})]
         if len(values) != len(texts):
             raise WorkerFault("the scorer did not answer for every text")
         return values
@@ -99,6 +99,14 @@ class ScoreRail:
             return ALLOW
         action = Action.BLOCK if self.action is Action.REDACT else self.action  # a whole answer cannot be cut out
         return Verdict(action, frozenset({Finding(self.name, self.metric)}))
+
+
+def _value(said: Any, metric: Metric) -> float | None:
+    """None where there is nothing to judge. A score that the scorer cannot give at all is a fault, not a pass."""
+    if metric not in said:
+        raise WorkerFault(f"the scorer has no {metric}")
+    value: float | None = said[metric]
+    return value
 
 
 def _scorable(passage: Passage, metric: Metric) -> bool:
