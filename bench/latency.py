@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench" / "bypass"), str(ROOT / "bench" / "latency")]
 
 import yaml  # noqa: E402 - as below
-from asking import Asker, family, prose, spent  # noqa: E402 - found beside this script
+from asking import Asker, family, personal, prose, spent  # noqa: E402 - found beside this script
 from peers import PEERS, Peer, Place, environ  # noqa: E402 - another bench's
 from support.serving import written  # noqa: E402 - a test's
 
@@ -47,6 +47,7 @@ POLICIES: dict[str, Json] = {
     "full": {"input": HEAVY, "output": HEAVY},
 }
 TOLD = {
+    "relay": "no gateway: a relay that copies bytes",
     "none": "no policy",
     "pattern": "pattern",
     "light": "pattern + pii",
@@ -99,7 +100,7 @@ def main() -> None:
         result = {"machine": machine(), "exchanges": exchanges(sites, args.exchanges), "chunks": {}}
         result["history"] = history(sites, max(10, args.exchanges // 10))
         if args.streams:
-            result["chunks"] = streams(sites, args.streams)
+            result["chunks"] = streams({**sites, "relay": relay(stack, upstream)}, args.streams)
         direct = Site(Asker(upstream, "/v1/chat/completions"), "m")
         for peer in PEERS if args.peers else ():
             result.setdefault("peers", {})[peer.name] = tried(peer, args.peers, upstream, direct, args.exchanges)
@@ -125,6 +126,16 @@ def model() -> Iterator[int]:
             yield int(process.stdout.readline())
         finally:
             process.kill()
+
+
+def relay(stack: ExitStack, upstream: str) -> Site:
+    """What copies bytes and no more: the machine's own price of a chunk, in the same minute."""
+    command = [sys.executable, str(ROOT / "bench/latency/relay.py"), upstream.rpartition(":")[2]]
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    stack.callback(process.kill)
+    assert process.stdout is not None
+    url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    return Site(Asker(url, "/v1/chat/completions"), "m", processes={"http": [process.pid]})
 
 
 @contextmanager
@@ -185,14 +196,19 @@ def _processes(pid: int) -> Iterator[tuple[str, list[int]]]:
 
 def exchanges(sites: Mapping[str, Site], times: int) -> Json:
     """By policy and size of the request: the answer has as many characters as `out` says."""
-    kinds = {"400 B in, 400 B out": (400, 400), "4 kB in, 64 B out": (4096, 64), "4 kB in, 4 kB out": (4096, 4096)}
+    kinds = {
+        "400 B in, 400 B out": (prose, 400, 400),
+        "4 kB in, 64 B out": (prose, 4096, 64),
+        "4 kB with personal data in, 64 B out": (personal, 4096, 64),
+        "4 kB in, 4 kB out": (prose, 4096, 4096),
+    }
     seeds = count(1)
     out: Json = {}
-    for name, (size, wanted) in kinds.items():
+    for name, (text, size, wanted) in kinds.items():
         sums = {policy: Sums() for policy in sites}
         for turn in range(times + 10):
             for policy, site in sites.items():
-                body = {"messages": [{"role": "user", "content": prose(next(seeds), size)}], "max_tokens": wanted}
+                body = {"messages": [{"role": "user", "content": text(next(seeds), size)}], "max_tokens": wanted}
                 site.exchange(sums[policy] if turn >= 10 else Sums(), body)
         out[name] = {policy: compared(one, sums[PAIRED]) for policy, one in sums.items()}
     return out
@@ -201,10 +217,11 @@ def exchanges(sites: Mapping[str, Site], times: int) -> Json:
 def history(sites: Mapping[str, Site], times: int) -> Json:
     """A conversation of a hundred turns of 500 B, asked for the first time and again with one turn more."""
     out: Json = {}
+    seeds = count(10_000_000)
     for policy, site in sites.items():
         sums = {"first": Sums(), "again": Sums()}
-        for turn in range(times):
-            texts = [prose(10_000_000 + 1000 * turn + 101 * hash(policy) % 7919 + n, 500) for n in range(101)]
+        for _ in range(times):
+            texts = [prose(next(seeds), 500) for _ in range(101)]
             for name, said in (("first", texts[:100]), ("again", texts)):
                 roles = ("user", "assistant")
                 messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(said)]

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 WORDS = (  # noqa: SIM905 - prose
     "the harbour town keeps its ledgers in order and every quarter somebody reads them aloud while thirteen engineers "
-    "note that revenue rose by 12 percent in 2024 according to page 37 of the report nobody else had asked about"
+    "note that revenue rose by 12 percent in the spring according to a page of some report nobody else had asked about"
 ).split()
 
 
@@ -24,8 +24,14 @@ def prose(seed: int, size: int) -> str:
     pick = random.Random(seed)
     text = f"Case {seed}. "
     while len(text) < size:
-        text += " ".join(pick.choice(WORDS) for _ in range(pick.randint(6, 18))).capitalize() + ". "
+        text += " ".join(pick.sample(WORDS, pick.randint(6, 18))).capitalize() + ". "
     return text[:size]
+
+
+def personal(seed: int, size: int) -> str:
+    """The same with an e-mail address and a telephone number in it."""
+    text = prose(seed, size - 50)
+    return f"{text[: size // 2]} ada.{seed}@example.org or (415) 555-0134 {text[size // 2 :]}"
 
 
 @dataclass(frozen=True, slots=True)
