@@ -98,4 +98,14 @@ def blended(prices: Prices, spec: AnyUpstream, model: str) -> float | None:
 
 def _tariff(spec: AnyUpstream) -> Tariff:
     price = spec.price
-    return Tariff(price.input, price.cached, price.output, spec.gpu_usd_per_hour, own=spec.kind == "embedded")
+    return Tariff(
+        price.input,
+        price.cached,
+        price.output,
+        spec.gpu_usd_per_hour,
+        own=spec.kind == "embedded",
+        written=price.cache_write,
+        audio_input=price.audio_input,
+        audio_output=price.audio_output,
+        extra=price.extra,
+    )

@@ -1,28 +1,29 @@
 """What an exchange cost: tokens by class, times the price of each class, plus the time of a GPU.
 
-Prices come from the file litellm ships, read as data (litellm itself is never imported), and from the operator's own.
+Prices come from the file litellm ships (`rates`), and from the operator's own.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
+from gateway.observe.rates import Rate, entries, rate
 
-_FILE = "model_prices_and_context_window_backup.json"
-_TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
+__all__ = ["Cost", "Prices", "Rate", "Tariff", "Usage"]
+
 _DATED = re.compile(r"(?:[-@](?:20\d{6}|20\d\d-\d\d-\d\d)|-latest)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens by class, as the provider bills them. `input` includes `cached`; `output` includes `reasoning`.
+    """Tokens by class, as the provider bills them.
 
+    `input` includes `cached`, `written`, `written_hour` and `audio_input`; `output` includes `reasoning` and
+    `audio_output`. `tier` is the service tier that answered. `said` is the usage object as the upstream wrote it.
     `estimated` is true where the provider said nothing and the tokens were counted from the text.
     """
 
@@ -30,15 +31,22 @@ class Usage:
     cached: int = 0
     output: int = 0
     reasoning: int = 0
+    written: int = 0
+    written_hour: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    tier: str = ""
     estimated: bool = False
+    said: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """US dollars by token class; the classes do not overlap and `total` is their sum.
 
-    `input` is what was not cached, `output` what was not reasoning. `source` says whose price was used: `config`,
-    `litellm`, `config+litellm`, `own` (a machine of the operator's) or `none` (no price is known).
+    `input` and `output` are what no other class is. `extra` is what the operator prices beside tokens: searches, say.
+    `source` says whose price was used: `config`, `litellm`, `config+litellm`, `own` (a machine of the operator's) or
+    `none` (no price is known).
     """
 
     input: float = 0.0
@@ -47,24 +55,14 @@ class Cost:
     gpu: float = 0.0
     source: str = "none"
     reasoning: float = 0.0
+    written: float = 0.0
+    audio: float = 0.0
+    extra: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.input + self.cached + self.output + self.reasoning + self.gpu
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """US dollars per token. From `above[n][0]` input tokens on, `above[n][1]` holds for the whole request."""
-
-    input: float = 0.0
-    cached: float = 0.0
-    output: float = 0.0
-    reasoning: float = 0.0
-    above: tuple[tuple[int, Rate], ...] = ()
-
-    def at(self, tokens: int) -> Rate:
-        return next((rate for floor, rate in reversed(self.above) if tokens > floor), self)
+        tokens = self.input + self.cached + self.output + self.reasoning + self.written + self.audio
+        return tokens + self.extra + self.gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +77,10 @@ class Tariff:
     output: float | None = None
     gpu_usd_per_hour: float | None = None
     own: bool = False
+    written: float | None = None
+    audio_input: float | None = None
+    audio_output: float | None = None
+    extra: Mapping[str, float] = field(default_factory=dict)  # US dollars of one, by JSON pointer into the usage object
 
     @property
     def metered(self) -> bool:
@@ -86,7 +88,8 @@ class Tariff:
 
     @property
     def given(self) -> bool:
-        return (self.input, self.cached, self.output) != (None, None, None)
+        tokens = self.input, self.cached, self.output, self.written, self.audio_input, self.audio_output
+        return any(price is not None for price in tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +104,9 @@ class Prices:
     @classmethod
     def load(cls, tariffs: Mapping[str, Tariff] | None = None, file: Path | None = None) -> Prices:
         """Read the price file once (about 30 ms for 4,000 models); without litellm only `tariffs` have prices."""
-        entries = _entries(file or _installed())
-        rates = {name: _rate(entry) for name, entry in entries.items()}
-        providers = {name: str(entry.get("litellm_provider", "")) for name, entry in entries.items()}
-        return cls(rates, providers, dict(tariffs or {}))
+        listed = entries(file)
+        providers = {name: str(entry.get("litellm_provider", "")) for name, entry in listed.items()}
+        return cls({name: rate(entry) for name, entry in listed.items()}, providers, dict(tariffs or {}))
 
     def cost(self, usage: Usage, *, model: str, upstream: str = "", busy_s: float = 0.0) -> Cost:
         """Price `usage` of `model` as answered by `upstream`.
@@ -113,14 +115,19 @@ class Prices:
         """
         tariff = self.tariffs.get(upstream, Tariff())
         listed = self.rate(model) if tariff.metered else None
-        rate = _with(tariff, listed or Rate()).at(usage.input)
-        cached = max(0, min(usage.cached, usage.input))
-        reasoning = max(0, min(usage.reasoning, usage.output))
+        each = _with(tariff, listed or Rate()).at(usage.input, usage.tier)
+        paid, cached, hour, written, heard = _split(
+            usage.input, usage.cached, usage.written_hour, usage.written, usage.audio_input
+        )
+        made, reasoned, spoken = _split(usage.output, usage.reasoning, usage.audio_output)
         return Cost(
-            input=max(0, usage.input - cached) * rate.input,
-            cached=cached * rate.cached,
-            output=max(0, usage.output - reasoning) * rate.output,
-            reasoning=reasoning * rate.reasoning,
+            input=paid * each.input,
+            cached=cached * each.cached,
+            output=made * each.output,
+            reasoning=reasoned * each.reasoning,
+            written=written * each.written + hour * each.written_hour,
+            audio=heard * each.audio_input + spoken * each.audio_output,
+            extra=sum(usd * _number(usage.said, pointer) for pointer, usd in tariff.extra.items()),
             gpu=max(0.0, busy_s) * (tariff.gpu_usd_per_hour or 0.0) / 3600,
             source=_source(tariff, listed),
         )
@@ -144,50 +151,41 @@ class Prices:
                 yield bare
 
 
-def _installed() -> Path | None:
-    spec = find_spec("litellm")  # locates a top-level package without running any of it
-    folders = (spec and spec.submodule_search_locations) or ()
-    return next((Path(folder) / _FILE for folder in folders), None)
+def _split(whole: int, *parts: int) -> tuple[int, ...]:
+    """What is left of `whole`, then its `parts`, none of them larger than what the ones before it left."""
+    left, taken = max(0, whole), []
+    for part in parts:
+        taken.append(max(0, min(part, left)))
+        left -= taken[-1]
+    return left, *taken
 
 
-def _entries(file: Path | None) -> dict[str, dict[str, Any]]:
-    if file is None or not file.is_file():
-        return {}
-    read = orjson.loads(file.read_bytes())
-    return {name: entry for name, entry in read.items() if isinstance(entry.get("input_cost_per_token"), int | float)}
-
-
-def _rate(entry: Mapping[str, Any]) -> Rate:
-    tiers = sorted(int(m[1]) for m in map(_TIER.fullmatch, entry) if m)
-    above = tuple((1000 * k, _plain(entry, f"_above_{k}k_tokens")) for k in tiers)
-    return replace(_plain(entry), above=above)
-
-
-def _plain(entry: Mapping[str, Any], tier: str = "") -> Rate:
-    """One tier of an entry. A class without a price of its own costs what its parent class costs."""
-    paid = float(entry[f"input_cost_per_token{tier}"])
-    made = _first(entry, f"output_cost_per_token{tier}", "output_cost_per_token", default=0.0)
-    return Rate(
-        input=paid,
-        cached=_first(entry, f"cache_read_input_token_cost{tier}", default=paid),
-        output=made,
-        reasoning=_first(entry, f"output_cost_per_reasoning_token{tier}", default=made),
-    )
-
-
-def _first(entry: Mapping[str, Any], *names: str, default: float) -> float:
-    return next((float(entry[n]) for n in names if isinstance(entry.get(n), int | float)), default)
+def _number(said: Any, pointer: str) -> float:
+    """The number at a JSON pointer (RFC 6901) of a usage object; 0 where there is none."""
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        said = said.get(key) if isinstance(said, dict) else None
+    return float(said) if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said < 1e9 else 0.0
 
 
 def _with(tariff: Tariff, listed: Rate) -> Rate:
-    """The operator's prices over the listed ones. An own input price without a cached one holds for both."""
+    """The operator's prices over the listed ones. An own price of input or output holds for its classes as well."""
     if not tariff.given:
         return listed
-    above = tuple((floor, _with(tariff, rate)) for floor, rate in listed.above)
-    paid = _million(tariff.input, listed.input)
-    cached = _million(tariff.cached, listed.cached if tariff.input is None else paid)
-    made = _million(tariff.output, listed.output)
-    return Rate(paid, cached, made, listed.reasoning if tariff.output is None else made, above)
+    paid, made = _million(tariff.input, listed.input), _million(tariff.output, listed.output)
+    heard, spoken = tariff.input is not None, tariff.output is not None
+    return Rate(
+        input=paid,
+        cached=_million(tariff.cached, paid if heard else listed.cached),
+        output=made,
+        reasoning=made if spoken else listed.reasoning,
+        above=tuple((floor, _with(tariff, each)) for floor, each in listed.above),
+        written=_million(tariff.written, paid if heard else listed.written),
+        written_hour=_million(tariff.written, paid if heard else listed.written_hour),
+        audio_input=_million(tariff.audio_input, paid if heard else listed.audio_input),
+        audio_output=_million(tariff.audio_output, made if spoken else listed.audio_output),
+        tiers={name: _with(tariff, each) for name, each in listed.tiers.items()},
+    )
 
 
 def _million(own: float | None, listed: float) -> float:

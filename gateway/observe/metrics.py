@@ -20,8 +20,8 @@ _WHERE = ("route", "upstream")
 _LONG = bounds(0.001, 600)
 _SHORT = bounds(0.0001, 10)
 _UNIT = tuple(n / 20 for n in range(1, 21))
-_TOKENS = ("input", "cached", "output", "reasoning")
-_COSTS = (*_TOKENS, "gpu")
+_TOKENS = ("input", "cached", "output", "reasoning", "cache_write", "audio")
+_COSTS = (*_TOKENS, "extra", "gpu")
 
 
 class Metrics:

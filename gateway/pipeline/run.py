@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from gateway.cache.entry import Entry, State
 from gateway.exchange import Exchange, Usage
 from gateway.limits.gate import Account, Lease
 from gateway.pipeline.capture import Capture
@@ -17,6 +18,7 @@ from gateway.policy.vault import Vault
 from gateway.policy.window import Window
 from gateway.routing import Route, Target
 from gateway.stream import Tally
+from gateway.upstream import Reply
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.logprobs import Token
 
@@ -91,6 +93,16 @@ class Answer:
     policy: str = ""
 
 
+class Kept(Protocol):
+    """What becomes of an exchange on a route that keeps answers."""
+
+    state: State
+
+    def came(self, piece: bytes) -> None: ...
+    async def found(self) -> Entry | None: ...
+    async def keep(self, run: Run, reply: Reply) -> None: ...
+
+
 @dataclass(slots=True)
 class Run:
     """One exchange on its way: its record, what its rails said, its placeholders, what its answer adds up to."""
@@ -113,6 +125,7 @@ class Run:
     asked_usage: bool = False  # of its stream, where the client did not
     capture: Capture = field(default_factory=Capture)
     lease: Lease | None = None  # what is reserved of the key's limits, where it has any
+    kept: Kept | None = None  # where its route keeps answers
     reader: Reader | None = None  # of what rails found in texts before
 
     @property
@@ -139,7 +152,7 @@ class Run:
     def usage(self) -> Usage:
         """Tokens as the upstream counts them, or estimated where it must have worked and did not say."""
         if self.tally.counts:
-            return Usage(*self.tally.counts)
+            return Usage(*self.tally.counts, said=self.tally.spent)
         left = {"cancelled", "blocked", "unavailable"} if self.exchange.overlap else {"cancelled"}
         gone = self.exchange.outcome in left and not self.status
         if not self.target or not (gone or 200 <= self.status < 300):

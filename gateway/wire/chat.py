@@ -319,7 +319,7 @@ def model(body: dict[str, Any]) -> str:
 
 def usage(body: dict[str, Any]) -> Counts | None:
     """What an answer or a chunk says of its tokens."""
-    return counts(body.get("usage"))
+    return counts(body.get("usage"), body.get("service_tier"))
 
 
 def only_usage(chunk: dict[str, Any]) -> bool:

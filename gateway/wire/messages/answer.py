@@ -88,8 +88,9 @@ def usage(spent: Any) -> Object:
     counts = chat.usage({"usage": spent})
     if counts is None:
         return {"input_tokens": 0, "output_tokens": 0}
-    told: Object = {"input_tokens": max(0, counts.input - counts.cached), "output_tokens": counts.output}
-    told["cache_creation_input_tokens"] = 0
+    written = counts.written + counts.written_hour
+    told: Object = {"input_tokens": max(0, counts.input - counts.cached - written), "output_tokens": counts.output}
+    told["cache_creation_input_tokens"] = written
     told["cache_read_input_tokens"] = counts.cached
     told |= {"output_tokens_details": {"thinking_tokens": counts.reasoning}} if counts.reasoning else {}
     return told

@@ -142,9 +142,10 @@ def usage(spent: Any) -> Object | None:
     counts = chat.usage({"usage": spent})
     if counts is None:
         return None
+    written = counts.written + counts.written_hour
     return {
         "input_tokens": counts.input,
-        "input_tokens_details": {"cached_tokens": counts.cached, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": counts.cached, "cache_write_tokens": written},
         "output_tokens": counts.output,
         "output_tokens_details": {"reasoning_tokens": counts.reasoning},
         "total_tokens": counts.input + counts.output,
