@@ -16,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from gateway.cache.entry import Answers
+from gateway.cache.memory import Shelf
 from gateway.config.policy import WebhookSpec
 from gateway.config.schema import Config
 from gateway.errors import WorkerError
@@ -69,6 +71,7 @@ class Desk:
     prices: Prices
     scraped: ASGIApp
     accounts: Table
+    shelf: Shelf
     fleet: Fleet
     going: set[str] = field(default_factory=set)
     memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
@@ -79,9 +82,16 @@ def desk(config: Config, scraped: ASGIApp | None = None, accounts: int | None = 
     """The desk of a process that begins with `config`. `accounts` is a descriptor of those that processes share."""
     with open_log(events_path(config)) as log:
         metrics = Metrics(lambda: log.dropped)
+        shelf = Shelf(int(config.gateway.store.cache_mb * 1024 * 1024))
         table = Table(created(1) if accounts is None else accounts)
         found = Desk(
-            log, metrics, Prices.load(), scraped or endpoints.Metrics(metrics.render), table, Fleet(log.emit, metrics)
+            log,
+            metrics,
+            Prices.load(),
+            scraped or endpoints.Metrics(metrics.render),
+            table,
+            shelf,
+            Fleet(log.emit, metrics),
         )
         metrics.gauge("tidegate_memory_bytes", "What rails found in texts before, about.", lambda: found.memory.size)
         try:
@@ -116,9 +126,10 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         capture = config.gateway.events.capture
         link = await _link(stack, config, found.log)
         gate = await _gate(stack, config, found.accounts, link)
+        answers = _answers(found.shelf, config, link)
         mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
         stack.push_async_callback(mirrors.close, FAREWELL_S)
-        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors)
+        pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors, answers)
         yield app(config, pipeline, found.scraped, workers, _scores(config, pipeline, workers, ledger))
 
 
@@ -184,6 +195,15 @@ async def _gate(stack: AsyncExitStack, config: Config, accounts: Table, link: Li
         return Gate(accounts)
     shared = importlib.import_module("gateway.limits.shared")
     return Gate(await stack.enter_async_context(shared.shared(link)), config.gateway.store.on_store_error)
+
+
+def _answers(shelf: Shelf, config: Config, link: Link | None) -> Answers:
+    """Where answers are kept. What memory has stays over a change of the configuration; a policy's digest is in it."""
+    if link is None:
+        shelf.room = int(config.gateway.store.cache_mb * 1024 * 1024)
+        return shelf
+    found: Answers = importlib.import_module("gateway.cache.shared").Shared(link)
+    return found
 
 
 async def _poster(stack: AsyncExitStack, config: Config) -> Post | None:

@@ -107,3 +107,4 @@ class Exchange:
     sent: int = 0  # bytes to the client
     received: int = 0  # bytes of the request
     captured: Captured | None = None  # its texts, where they are kept
+    cached: bool = False  # answered as somebody was answered before

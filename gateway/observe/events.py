@@ -95,6 +95,10 @@ class ExchangeCompleted(ExchangeStarted, Spent):
     verdict: Verdict | Literal["unavailable"] = Field(
         description="strongest action taken; `unavailable` where it was for a rail that could not judge"
     )
+    cached: bool = Field(
+        default=False,
+        description="answered with an answer that was kept; no upstream was asked, and nothing is charged",
+    )
     overlap: bool = Field(description="the request was sent while rails still judged it (`overlap: true`)")
     judgements: list[Judgement] = Field(description="what each rail said, stage by stage")
     upstream: str = Field(description="upstream that answered")

@@ -8,6 +8,7 @@ It reads downwards in the order things happen. What a later step needs is on the
     overlap     rails that judge a request while it is sent already
     request     a request as an upstream gets it
     mirror      shadow traffic, beside the path
+    keeping     answers that were given before
     moderation  texts judged for whoever asks
 """
 
@@ -20,11 +21,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
+from gateway.cache.entry import Answers, Entry
 from gateway.config.policy import Refusal
 from gateway.errors import NotSupported, TidegateError, UpstreamBroken, UpstreamError
 from gateway.exchange import Exchange, Timing
 from gateway.limits.gate import Gate
-from gateway.pipeline import moderation, overlap, request
+from gateway.pipeline import keeping, moderation, overlap, request
 from gateway.pipeline.capture import Capture, Mode
 from gateway.pipeline.mirror import Mirrors
 from gateway.pipeline.need import needed, permitted
@@ -62,6 +64,7 @@ class Pipeline:
     memory: Memory | None = None  # without one every text is judged anew
     gate: Gate | None = None  # where keys have limits
     mirrors: Mirrors | None = None  # where routes are mirrored
+    answers: Answers | None = None  # where routes keep what they answered
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -91,6 +94,7 @@ class Pipeline:
         run = sent.run = self._admitted(call, exchange, body, route)
         exchange.model, exchange.arm = body["model"], group.name
         await self._reserved(call, run, targets)
+        run.kept = keeping.of(self.answers, call, run)
         self.ledger.started(exchange)
         subject, bench = _subject(run), run.bench("input")
         first, later = overlap.split(bench) if run.policy.spec.overlap else (bench, None)
@@ -163,6 +167,9 @@ class Pipeline:
 
     async def _asked(self, call: Call, raw: bytes, group: Group, sent: Response) -> None:
         run, exchange = cast("Run", sent.run), sent.exchange
+        if run.kept and (kept := await run.kept.found()):
+            await self._again(kept, sent)
+            return
         exchange.timing.sent = self.clock()
         if self.mirrors is not None and run.route.mirror is not None:
             self.mirrors.offer(call, run, raw)
@@ -174,6 +181,17 @@ class Pipeline:
                 await self._stream(answered.reply, run, sent)
             else:
                 await self._whole(answered.reply, run, sent)
+
+    async def _again(self, kept: Entry, sent: Response) -> None:
+        """Answer as somebody was answered before. It was judged then, by the same policy."""
+        sent.exchange.cached, reply = True, keeping.reply(kept)
+        if not kept.kind.startswith("text/event-stream"):
+            await sent.whole(reply, b"".join(kept.chunks))
+            return
+        for chunk in kept.chunks[:-1]:
+            await sent.chunk(reply, chunk)
+        await sent.last(reply, kept.chunks[-1])
+        await sent.client.end()
 
     # Reading the answer
 
@@ -209,6 +227,9 @@ class Pipeline:
         if changed:
             raw = json_body.encoded(chat.without_logprobs(json_body.rewritten(body, changed)))
         await sent.whole(reply, raw)
+        if run.kept:
+            run.kept.came(raw)
+            await run.kept.keep(run, reply)
 
     async def _read(self, reply: Reply, exchange: Exchange) -> bytes:
         began, size, parts = self.clock(), 0, []
@@ -230,11 +251,16 @@ class Pipeline:
         async with aclosing(reply.chunks) as chunks, aclosing(relay.relayed(chunks)) as told:
             async for chunk in told:
                 await sent.chunk(reply, chunk)
+                if run.kept:
+                    run.kept.came(chunk)
             if run.tally.failed:
                 run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
             await sent.last(reply, relay.last)
             await drained(chunks)
         await sent.client.end()
+        if run.kept:
+            run.kept.came(relay.last)
+            await run.kept.keep(run, reply)
 
 
 def _subject(run: Run) -> Subject:

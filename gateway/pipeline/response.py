@@ -99,6 +99,7 @@ class Response:
             "x-tidegate-verdict": self.run.docket.verdict() if self.run else "allow",
             "x-tidegate-overhead-ms": f"{max(overhead, 0) * 1000:.2f}",
             **(self.run.lease.headers() if self.run and self.run.lease else {}),
+            **({"x-cache": self.run.kept.state} if self.run and self.run.kept else {}),
         }
 
     def record(self) -> None:
