@@ -82,9 +82,12 @@ class Encoder:
         kept = torch.split(tokens[real.to(tokens.device)], [len(text) for text in texts])
         return [Encoding(rows, vector) for rows, vector in zip(kept, vectors, strict=True)]
 
-    def forward(self, ids: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """`(middle, last)` hidden states [tokens, d] of packed windows, whose `lengths` include the specials."""
-        x = self._embedded(ids, lengths)
+    def forward(self, ids: Tensor, lengths: Sequence[int], second: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`(middle, last)` hidden states [tokens, d] of packed windows, whose `lengths` include the specials.
+
+        `second` [tokens] is true for pieces of a pair's second text.
+        """
+        x = self._embedded(ids, lengths, second)
         ends, longest, middle = packed(list(lengths), ids.device), max(lengths, default=0), x
         for number, layer in enumerate(self._layers, 1):
             x = self._block(layer, x, ends, longest)
@@ -92,12 +95,13 @@ class Encoder:
                 middle = x
         return middle, x
 
-    def _embedded(self, ids: Tensor, lengths: Sequence[int]) -> Tensor:
+    def _embedded(self, ids: Tensor, lengths: Sequence[int], second: Tensor | None) -> Tensor:
         places = torch.cat([torch.arange(n) for n in lengths]).to(ids.device)
         table = self._tensors
+        words, types = (table[f"embeddings.{kind}_embeddings.weight"] for kind in ("word", "token_type"))
         return self._ops.residual_norm(
-            table["embeddings.word_embeddings.weight"][ids],
-            table["embeddings.token_type_embeddings.weight"][0],
+            words[ids] if second is None else words[ids] + second[:, None] * (types[1] - types[0]),
+            types[0],
             table["embeddings.position_embeddings.weight"][places],
             self._norm("embeddings.LayerNorm"),
         )

@@ -13,14 +13,22 @@ from training.grounding.batches import Batch
 
 
 class CrossEncoder(nn.Module):
-    """`forward` gives `(claims [B], pieces [B, C])`: logits of being unsupported. The last layer is computed for the claim only."""
+    """`forward` gives logits of being unsupported: claims [B], pieces [B, C]. The last layer is the claims' alone."""
 
     def __init__(self, shape: Shape, tensors: Mapping[str, Tensor], frozen: int) -> None:
         super().__init__()
         self.shape = shape
-        self.names = {name: name.replace(".", "/") for name, t in tensors.items() if t.is_floating_point() and "pooler" not in name}
-        self.weights = nn.ParameterDict({key: nn.Parameter(tensors[name].clone().float()) for name, key in self.names.items()})
-        self.weights["head/piece"] = nn.Parameter(torch.randn(shape.width, generator=torch.Generator().manual_seed(0)) * 0.02)
+        self.names = {
+            name: name.replace(".", "/")
+            for name, t in tensors.items()
+            if t.is_floating_point() and "pooler" not in name
+        }
+        self.weights = nn.ParameterDict(
+            {key: nn.Parameter(tensors[name].clone().float()) for name, key in self.names.items()}
+        )
+        self.weights["head/piece"] = nn.Parameter(
+            torch.randn(shape.width, generator=torch.Generator().manual_seed(0)) * 0.02
+        )
         self.weights["head/pair"] = nn.Parameter(torch.zeros(shape.width))
         self.weights["head/bias"] = nn.Parameter(torch.tensor([-3.0, 0.0]))
         self.frozen = frozen
@@ -58,16 +66,19 @@ class CrossEncoder(nn.Module):
         return self._norm(y + self._linear(wide, f"{p}output.dense"), f"{p}output.LayerNorm")
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.shape.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.shape.heads, -1).transpose(1, 2)
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return functional.linear(x, self._w(f"{name}.weight"), self._w(f"{name}.bias"))
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
-        return functional.layer_norm(x, x.shape[-1:], self._w(f"{name}.weight"), self._w(f"{name}.bias"), self.shape.epsilon)
+        return functional.layer_norm(
+            x, x.shape[-1:], self._w(f"{name}.weight"), self._w(f"{name}.bias"), self.shape.epsilon
+        )
 
     def _w(self, name: str) -> Tensor:
-        return self.weights[self.names[name]]
+        weight: Tensor = self.weights[self.names[name]]
+        return weight
 
 
 def depth(key: str) -> int:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gateway.scoring.premises import stems
 from gateway.wire.sentences import sentences
 from training.grounding import swaps
-from training.grounding.swaps import Dice, Edit
+from training.grounding.swaps import Dice
 
 DOMAINS = ("news", "sales_call", "sales_email")  # of SummEdits, the ones trained on
 HELD = 10  # one document in ten is held back from training, for fusion and its threshold
@@ -27,7 +26,7 @@ HELD = 10  # one document in ten is held back from training, for fusion and its 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Whether `context`, in sentences, leaves `claim` unsupported. `spans` are its wrong characters, None if unknown."""
+    """Whether `context`, as sentences leaves `claim` `unsupported`. `spans` are what is wrong, None if unknown."""
 
     source: str
     document: int
@@ -42,7 +41,7 @@ Make = tuple[Pair, ...]
 
 def pairs(folder: Path, seed: int) -> list[Pair]:
     """All training pairs under `folder`, in an order that `seed` gives."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 - a sample, no secret
     # SummEdits twice: it is small, and its edits of supported summaries are drawn anew.
     found = [*summaries(folder, dice), *passages(folder, dice), *summedits(folder, dice), *summedits(folder, dice)]
     dice.shuffle(found)
@@ -105,7 +104,9 @@ def summaries(folder: Path, dice: Dice) -> Iterator[Pair]:
 def _invented(make: partial[Pair], row: dict[str, Any], dice: Dice) -> Iterator[Pair]:
     """Of a summary with inventions, the sentence with most words that its document does not have."""
     known = stems(row["document"])
-    worst = max(split(row["hallucinated_summary"]), key=lambda s: len(stems(s) - known) / (2 + len(stems(s))), default="")
+    worst = max(
+        split(row["hallucinated_summary"]), key=lambda s: len(stems(s) - known) / (2 + len(stems(s))), default=""
+    )
     new = stems(worst) - known
     if len(new) >= 2 and dice.random() < 0.5:
         yield make(worst, True)

@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from gateway.scoring.words import content
 
@@ -59,7 +60,8 @@ _ALIKE = """
     significant important; enough sufficient; however nevertheless; while whereas; currently now; previously formerly;
     formerly previously; company firm; firm company; offers provides; provides offers; use utilize; uses utilizes; used
     utilized; told informed; asked requested; attempted tried; tried attempted; permits allows; received got; teacher
-    instructor; attorney lawyer; lawyer attorney; police officers; students pupils; including among; contains includes; includes contains; comprises includes; city town; big large; main primary;
+    instructor; attorney lawyer; lawyer attorney; police officers; students pupils; including among; contains
+    includes; includes contains; comprises includes; city town; big large; main primary;
     primary main; major main; initially first; announced declared; declared announced; revealed disclosed; disclosed
     revealed; aims seeks; seeks aims; enhance improve; improve enhance; enhances improves; improves enhances; approach
     method; method approach; propose introduce; introduce present; proposes introduces; discuss talk-about; discussed
@@ -67,6 +69,8 @@ _ALIKE = """
     guarantees; inquires asks; asks inquires; mentions notes; notes mentions; explains describes; describes explains;
     contact reach; schedule arrange; scheduled arranged; interested keen; expressed voiced; suggests proposes
 """
+
+
 def _table(text: str, *, both: bool) -> dict[str, list[str]]:
     table: dict[str, list[str]] = {}
     for pair in text.split(";"):
@@ -103,11 +107,12 @@ class Edit:
 
 
 Dice = random.Random
+Kind = Callable[[str, str, Dice], Edit | None]
 
 
 def swapped(claim: str, context: str, dice: Dice) -> Edit | None:
     """`claim`, supported by `context`, with one fact of it changed; the kind of change drawn by `dice`."""
-    kinds: list[Callable[[str, str, Dice], Edit | None]] = [
+    kinds: list[Kind] = [
         name,
         name,
         number,
@@ -197,7 +202,7 @@ def roles(claim: str, context: str, dice: Dice) -> Edit | None:
     """Two names in each other's place, where they are not merely listed together."""
     del context
     found = [m for m in _NAMES.finditer(claim) if m.group() not in _NOT_NAMES]
-    pairs = [(a, b) for a, b in zip(found, found[1:], strict=False) if _related(claim[a.end() : b.start()])]
+    pairs = [(a, b) for a, b in pairwise(found) if _related(claim[a.end() : b.start()])]
     if not pairs:
         return None
     a, b = dice.choice(pairs)

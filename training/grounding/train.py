@@ -1,14 +1,13 @@
 """One run of training, the same for the same arguments, and gone on with where it was stopped.
 
-    python -m training.grounding.train FOLDER --out RUN                       a CPU, about an hour of one thread
-    python -m training.grounding.train FOLDER --out RUN --device cuda --length 256 --epochs 4 --pieces 32768
+python -m training.grounding.train FOLDER --out RUN                       a CPU, about an hour of one thread
+python -m training.grounding.train FOLDER --out RUN --device cuda --length 256 --epochs 4 --pieces 32768
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from itertools import islice
@@ -47,7 +46,7 @@ def run(model: CrossEncoder, plan: list[Batch], args: argparse.Namespace) -> Non
     optimizer = torch.optim.AdamW(_groups(model, args.rate), betas=(0.9, 0.98), weight_decay=0.01)
     done = resumed(model, optimizer, args.out)
     began, seen, losses = time.monotonic(), 0, list[float]()
-    for step, batch in islice(enumerate(plan, 1), done, None):
+    for step, batch in islice(enumerate(plan, 1), done, args.steps):
         for group in optimizer.param_groups:
             group["lr"] = group["top"] * _scheduled(step, len(plan))
         with torch.autocast(args.device, torch.bfloat16):
@@ -93,7 +92,7 @@ def save(model: CrossEncoder, optimizer: torch.optim.Optimizer, step: int, out: 
 def _replace(tensors: dict[str, Tensor], file: Path, step: int) -> None:
     fresh = file.with_suffix(".new")
     save_file({**tensors, "#done": torch.tensor(step)}, fresh)
-    os.replace(fresh, file)
+    fresh.replace(file)
 
 
 def resumed(model: CrossEncoder, optimizer: torch.optim.Optimizer, out: Path) -> int:
@@ -145,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--pairs", type=int)
     parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--steps", type=int, help="stop after so many; go on by the same command without it")
     parser.add_argument("--every", type=int, default=100, help="steps between checkpoints")
     return parser.parse_args()
 
