@@ -24,6 +24,9 @@ from gateway.routing.target import Member, Target
 from gateway.upstream import Ask, Reply
 from gateway.upstream.patience import retry_after
 
+TICK_S = 0.01
+"""How much earlier than another clock says a loop may think that it is time."""
+
 
 @dataclass(slots=True)
 class Errand:
@@ -225,7 +228,7 @@ class Asked:
     def _given_up(self, standing: Standing) -> None:
         """A try that the route's deadline ended is the upstream's fault; one whose client left is nobody's."""
         now, patience = self._group.clock(), self._group.route.deadline_s
-        if patience is not None and now - self._since >= patience:
+        if patience is not None and now - self._since >= patience - TICK_S:
             standing.over(now, self._began, "timeout", probe=self._probe)
         else:
             standing.dropped(probe=self._probe)
