@@ -1,6 +1,6 @@
 """What a score costs: one RAG exchange of 2,300 tokens cold and warm, batched and alone, and what the caller notices.
 
-    python bench/scorer.py [--rounds 20] [--write]
+    python bench/scorer.py [--rounds 10] [--only rag_cold …] [--write]
 
 The scorer runs where it lives, in a worker process; times are what a caller sees, CPU times are the worker's own.
 `--write` puts the figures into bench/results/scorer.json.
@@ -15,6 +15,7 @@ import os
 import platform
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -126,7 +127,7 @@ class Bench:
         busy: list[float] = []
         for _ in range(3):
             idle += await self.lag(3.0)
-            for n in range(96):
+            for n in range(32):
                 one = exchange(self.rng)
                 sampler.offer(Sample(str(n), "m", "up", one["question"], one["context"], one["answer"]))
                 await asyncio.sleep(0)
@@ -141,7 +142,7 @@ class Bench:
         }
 
 
-async def measured(rounds: int) -> dict[str, Any]:
+async def measured(rounds: int, only: Sequence[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         host = Host("scorer", "gateway.scoring.engine", {}, Path(folder) / "s")
         async with Supervisor([host], lambda *_: None) as supervisor, Client(host.socket, name="scorer") as client:
@@ -149,14 +150,19 @@ async def measured(rounds: int) -> dict[str, Any]:
             bench = Bench(client, (await client.ping(deadline_s=60))["pid"], rounds)
             await bench.score(exchange(bench.rng))
             chat = exchange(bench.rng, context=120, answer=30, chunks=1)
-            return {
-                "rag_cold": await bench.cold(),
-                "rag_warm": await bench.warm(),
-                "rag_warm_sentence": await bench.sentences(),
-                "short_answers": await bench.throughput(lambda: {**chat, "answer": text(bench.rng, 30)}, 64),
-                "rag_same_documents": await bench.throughput(lambda: shared(bench.rng), 16),
-                "caller": await bench.noticed(),
+            parts = {
+                "rag_cold": bench.cold,
+                "rag_warm": bench.warm,
+                "rag_warm_sentence": bench.sentences,
+                "short_answers": lambda: bench.throughput(lambda: {**chat, "answer": text(bench.rng, 30)}, 32),
+                "rag_same_documents": lambda: bench.throughput(lambda: shared(bench.rng), 8),
+                "caller": bench.noticed,
             }
+            found = {}
+            for name in only or parts:
+                found[name] = await parts[name]()
+                print(name, found[name], file=sys.stderr, flush=True)
+            return found
 
 
 def shared(rng: random.Random) -> dict[str, Any]:
@@ -167,18 +173,20 @@ def shared(rng: random.Random) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--only", nargs="*", default=[], help="names of parts")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     found = {
         "machine": {"cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()), "cores": os.cpu_count()},
         "torch": torch.__version__,
         "load": os.getloadavg()[0],
-        **asyncio.run(measured(options.rounds)),
+        **asyncio.run(measured(options.rounds, options.only)),
     }
     print(json.dumps(found, indent=2))
     if options.write:
         file = Path(__file__).parent / "results" / "scorer.json"
-        file.write_text(json.dumps(found, indent=2) + "\n")
+        known = json.loads(file.read_text()) if options.only and file.exists() else {}
+        file.write_text(json.dumps({**known, **found}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import torch
 from gateway.errors import WorkerFault
 from gateway.observe.spool import Spool
 from gateway.scoring import head
+from gateway.scoring.alone import Alone, shipped
 from gateway.scoring.bank import Bank, Banks, texts
 from gateway.scoring.batch import BUDGET_S, Batcher, Lane
 from gateway.scoring.encoder import Encoder
@@ -57,7 +58,7 @@ async def open(spec: Json, prepared: Weights) -> AsyncIterator[Engine]:  # noqa:
         batcher = Batcher(parts.scorer, executor, cutter, spec.get("budget_s", BUDGET_S))
         tasks = [asyncio.create_task(batcher.run()), asyncio.create_task(_filled(parts.banks, executor))]
         try:
-            yield Engine(batcher, Similar(parts.encoder), executor, _watched(spec.get("watched")), second)
+            yield Engine(batcher, Similar(parts.encoder), executor, parts.alone, _watched(spec.get("watched")), second)
         finally:
             for task in tasks:
                 task.cancel()
@@ -69,6 +70,7 @@ class _Parts:
     encoder: Encoder
     scorer: Scorer
     banks: Banks
+    alone: Alone
 
 
 def _parts(spec: Json, weights: Weights) -> _Parts:
@@ -80,9 +82,10 @@ def _parts(spec: Json, weights: Weights) -> _Parts:
         policy: {kind: Bank(texts(Path(file["path"])), encoder, chosen) for kind, file in files.items()}
         for policy, files in spec.get("banks", {}).items()
     }
-    scorer = Scorer(Reader(encoder), chosen, head.load("hallucination"), banks)
+    alone = Alone(encoder, shipped())
+    scorer = Scorer(Reader(encoder), chosen, head.load("hallucination"), banks, alone)
     scorer.score([Item("Who?", ("Somebody.",), "Somebody.")])
-    return _Parts(encoder, scorer, banks)
+    return _Parts(encoder, scorer, banks, alone)
 
 
 async def _filled(banks: Banks, executor: Executor) -> None:
@@ -139,6 +142,7 @@ class Engine:
     batcher: Batcher
     nearness: Similar
     executor: Executor
+    alone: Alone
     watched: Watched | None = None
     second: Second | None = None
 
@@ -155,6 +159,9 @@ class Engine:
         With `verify` and a verifier there is `verified`, the least of its sentences', null without any.
         `lane` is `inline` (left out) where somebody waits, or `later`, which is put off and may raise `WorkerBusy`.
 
+        `classify` takes `{"texts": [str], "heads": [name]}`, names of `head_text.NAMES`, and gives
+        `{"scores": {name: [number]}}`: for every text, however long, a probability.
+
         `similar` takes `{"texts": [str], "groups": [[str]]}` and gives `{"similar": [[number]]}`: for every text, for
         every group, the cosine with the example that is nearest.
 
@@ -170,6 +177,8 @@ class Engine:
                 if self.second:
                     await self.second.judge(payload["items"], said)
                 return {"scores": said}
+            case "classify":
+                return {"scores": await self._classified(payload)}
             case "similar":
                 loop = asyncio.get_running_loop()
                 return {"similar": await loop.run_in_executor(self.executor, self.nearness.similar, *_texts(payload))}
@@ -179,6 +188,16 @@ class Engine:
                 found = await loop.run_in_executor(self.executor, self.nearness.vectors, texts)
                 return {"vectors": told(texts, payload.get("kind", "prompt"), list(found))}
         raise WorkerFault(f"scorer: no method {method!r}")
+
+
+    async def _classified(self, payload: Json) -> dict[str, list[float]]:
+        texts, names = _texts({**payload, "groups": []})[0], payload.get("heads", ())
+        for name in names:
+            if name not in self.alone.names:
+                raise WorkerFault(f"scorer: there is no head {name!r}")
+        if not names:
+            return {}
+        return await asyncio.get_running_loop().run_in_executor(self.executor, self.alone.classify, texts, names)
 
 
 def _items(payload: Json) -> Sequence[Item]:

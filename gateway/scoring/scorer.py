@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gateway.scoring import features, uncertainty
 from gateway.scoring.agreement import agreements
+from gateway.scoring.alone import Alone
 from gateway.scoring.bank import Banks
 from gateway.scoring.features import Judged
 from gateway.scoring.head import Head
@@ -68,7 +69,7 @@ class Scored:
 
     All but relevance are None or empty where there is no context or nothing was said. `also` has, in [0, 1] and where
     the item gives what it takes: `consistency` of samples, `confidence` by log-probabilities, `novelty` of the question
-    and how like an `attack` it is. `vectors` are the question's and the answer's, of length 1.
+    and how like an `attack` it is, `toxicity` of the answer, `injection` in the question. `vectors` are the question's and the answer's, of length 1.
     """
 
     relevance: float
@@ -112,11 +113,14 @@ class Scorer:
     `ready` is for any thread, `scored` for one. A bank that is not filled yet gives no score.
     """
 
-    def __init__(self, reader: Reader, ops: Ops, head: Head, banks: Banks | None = None) -> None:
+    def __init__(
+        self, reader: Reader, ops: Ops, head: Head, banks: Banks | None = None, alone: Alone | None = None
+    ) -> None:
         self._reader = reader
         self._ops = ops
         self._head = head
         self._banks = banks or {}
+        self._alone = alone
 
     def score(self, items: Sequence[Item]) -> list[Scored]:
         return self.scored([self.ready(item) for item in items])
@@ -200,6 +204,10 @@ class Scorer:
         prompts = [[read.encoding.tokens for read in (cases[at].answer, *cases[at].samples)] for at in several]
         for at, (agreement, entropy) in zip(several, agreements(prompts, self._ops), strict=True):
             scores[at]["consistency"], told[at]["meanings"] = agreement, entropy
+        for name, reads in (("toxicity", [c.answer for c in cases]), ("injection", [c.question for c in cases])):
+            if self._alone and name in self._alone.names:
+                for score, read, value in zip(scores, reads, self._alone.of_read(name, reads), strict=True):
+                    score |= {name: value} if len(read.text) else {}
         self._near(cases, scores, "prompts", lambda near: ("novelty", 1 - near))
         self._near(cases, scores, "attacks", lambda near: ("attack", near))
         return scores, list(told)
