@@ -22,7 +22,7 @@ class Target:
             case OpenAISpec():
                 return True
             case LiteLLMSpec():
-                return endpoint == "/chat/completions"
+                return endpoint in {"/chat/completions", "/embeddings"}
             case EmbeddedSpec():
                 return endpoint != "/embeddings" or self.spec.pooling is not None
 

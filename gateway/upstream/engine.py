@@ -10,7 +10,9 @@ import asyncio
 import logging
 import os
 import re
+import struct
 import sys
+from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +41,9 @@ PARAMETERS = frozenset(
     }
 )  # fmt: skip
 """What a client may set. By the same door litellm takes its own switches: `api_base`, `fallbacks`, `mock_response`…"""
+
+EMBEDDING = frozenset({"dimensions", "encoding_format", "input", "user"})
+"""What a client may set where it asks for vectors."""
 
 UNSENT = frozenset({"model", "metadata", "store"})
 """Said to the gateway or kept by OpenAI alone; they change nothing of an answer."""
@@ -108,7 +113,7 @@ async def open(spec: Json, prepared: Any) -> AsyncIterator[Engine]:  # noqa: A00
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`send` takes `{"upstream", "body", "key"}`, an OpenAI chat-completion request.
+    """`send` takes `{"upstream", "body", "key"}`, an OpenAI chat-completion request; `embed` one for embeddings.
 
     `call` gives a head with the completion as its `body`; `stream` gives a head without, then the completion's chunks.
     Where the provider refuses, the head has its status, a `body` with OpenAI's error object and maybe `retry_after`.
@@ -118,6 +123,8 @@ class Engine:
     providers: dict[str, Provider]
 
     async def call(self, method: str, payload: Json) -> Json:
+        if method == "embed":
+            return await self._embed(payload)
         provider = self._provider(method, payload)
         if unknown := _unknown(payload["body"]):
             return _refused(400, unknown)
@@ -127,6 +134,19 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - litellm raises whatever its providers' libraries raise
             return told(error, provider)
         return {"status": 200, "body": _plain(answer)}
+
+    async def _embed(self, payload: Json) -> Json:
+        provider, body = self.providers[payload["upstream"]], payload["body"]
+        if unknown := _unknown(body, EMBEDDING):
+            return _refused(400, unknown)
+        try:
+            async with provider.patience():
+                answer = await provider.embedded(body, payload.get("key", 0))
+        except Exception as error:  # noqa: BLE001 - as above
+            if type(error).__name__ == "LiteLLMUnknownProvider":  # no embeddings of this provider
+                return _refused(501, f"The provider behind {provider.name} has no embeddings.")
+            return told(error, provider)
+        return {"status": 200, "body": _vectors(answer, packed=body.get("encoding_format") == "base64")}
 
     async def stream(self, method: str, payload: Json) -> AsyncGenerator[Json, None]:
         provider = self._provider(method, payload)
@@ -178,6 +198,19 @@ class Provider:
             _skip_mcp_handler=True,  # it would call tools on the client's word
         )
 
+    async def embedded(self, body: Json, key: int) -> Any:
+        """Vectors as numbers; few providers know another form."""
+        said = {name: value for name, value in body.items() if name not in UNSENT | {"encoding_format"}}
+        return await self.litellm.aembedding(
+            **said,
+            model=self.model,
+            api_key=self.api_keys[key],
+            api_base=self.base_url,
+            timeout=self.timeouts["total_s"],
+            max_retries=0,
+            num_retries=0,
+        )
+
     async def rest(self, chunk: Any, chunks: Any) -> AsyncGenerator[Json, None]:
         """The chunks from the one at hand on. A provider's stream that stops early is broken, whatever litellm says."""
         try:
@@ -212,6 +245,18 @@ def _plain(answer: Any) -> Json:
             said.pop("provider_specific_fields", None)
     if "usage" in body and not any(c.get("message") or c.get("delta") or c["finish_reason"] for c in body["choices"]):
         body["choices"] = []
+    return body
+
+
+def _vectors(answer: Any, *, packed: bool) -> Json:
+    """Embeddings as OpenAI has them, `packed` into base64 of little-endian single floats where that was asked for."""
+    body = answer.model_dump(mode="json", exclude_none=True)
+    counts = body.get("usage", {})
+    body["usage"] = {name: counts.get(name, 0) for name in ("prompt_tokens", "total_tokens")}
+    if packed:
+        for item in body["data"]:
+            vector = item["embedding"]
+            item["embedding"] = b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
     return body
 
 
@@ -288,6 +333,6 @@ def _unsendable(error: Exception, provider: Provider) -> str:
     return f"The model behind {provider.name} does not take {what}."
 
 
-def _unknown(body: Json) -> str:
-    names = sorted(set(body) - PARAMETERS - UNSENT)
+def _unknown(body: Json, known: frozenset[str] = PARAMETERS) -> str:
+    names = sorted(set(body) - known - UNSENT)
     return f"Unknown parameters: {', '.join(names)[:200]}." if names else ""

@@ -29,6 +29,7 @@ from gateway.upstream.patience import retry_after
 
 Json = Any
 
+METHODS = {"/chat/completions": "send", "/embeddings": "embed"}  # of the worker, by endpoint
 SLACK_S = 2.0  # the worker minds the upstream's deadlines itself; this is for a worker that does not answer
 JSON = ("content-type", "application/json")
 SSE = ("content-type", "text/event-stream; charset=utf-8")
@@ -58,7 +59,7 @@ def _one(upstream: LiteLLMSpec) -> Json:
 
 
 class LiteLLM:
-    """A provider's model behind `worker`. Only chat completions; what else is asked raises NotSupported."""
+    """A provider's model behind `worker`. Chat completions and embeddings; what else is asked raises NotSupported."""
 
     def __init__(self, spec: LiteLLMSpec, worker: Caller) -> None:
         self.name = spec.name
@@ -75,14 +76,15 @@ class LiteLLM:
 
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamBroken, UpstreamUnavailable and NotSupported.
         """
-        if ask.endpoint != "/chat/completions":
-            raise NotSupported(f"upstream {self.name} answers /chat/completions only, not {ask.endpoint}")
+        method = METHODS.get(ask.endpoint)
+        if method is None:
+            raise NotSupported(f"upstream {self.name} answers {' and '.join(METHODS)} only, not {ask.endpoint}")
         asked = {"upstream": self.name, "body": orjson.loads(ask.body)}
         tried: list[int] = []
         number = self._keys.take()
         while number is not None:
             payload = {**asked, "key": number}
-            opened = self._streamed(payload) if ask.stream else self._called(payload)
+            opened = self._streamed(payload) if ask.stream else self._called(method, payload)
             async with opened as reply, aclosing(reply.chunks):
                 tried.append(number)
                 if (number := self._other(reply, tried)) is None:
@@ -96,9 +98,9 @@ class LiteLLM:
         return self._keys.take(tried)
 
     @asynccontextmanager
-    async def _called(self, payload: Json) -> AsyncIterator[Reply]:
+    async def _called(self, method: str, payload: Json) -> AsyncIterator[Reply]:
         with self._minded():
-            head = await self._worker.call("send", payload, deadline_s=self._timeouts.first_byte_s + SLACK_S)
+            head = await self._worker.call(method, payload, deadline_s=self._timeouts.first_byte_s + SLACK_S)
         yield _whole(head)
 
     @asynccontextmanager

@@ -136,7 +136,7 @@ PROVIDER = LiteLLMSpec(name="up", kind="litellm", model="anthropic/x")
         (POOLED, EMBEDDINGS, True),
         (PROVIDER, CHAT, True),
         (PROVIDER, COMPLETIONS, False),
-        (PROVIDER, EMBEDDINGS, False),
+        (PROVIDER, EMBEDDINGS, True),
     ],
 )
 async def test_upstreams_are_asked_only_what_they_can(spec: Any, codec: Codec, able: bool) -> None:
@@ -153,7 +153,10 @@ async def test_upstreams_are_asked_only_what_they_can(spec: Any, codec: Codec, a
 async def test_of_several_those_that_can_are_asked() -> None:
     first, second, heard = vectors(name="a"), vectors(name="b"), Heard()
     line = pipeline(NOTHING, [first, second], heard)
-    targets = {"a": Target(first, PROVIDER), "b": Target(second, POOLED.model_copy(update={"name": "b"}))}
+    targets = {
+        "a": Target(first, EMBEDDED.model_copy(update={"name": "a"})),
+        "b": Target(second, POOLED.model_copy(update={"name": "b"})),
+    }
     line.routes = Routes([RouteSpec(model="m", upstreams=(MemberSpec(name="a"), MemberSpec(name="b")))], targets)
     await line.run(call(WORDS, EMBEDDINGS), heard)
     assert (heard.status, heard.record.tried) == (200, ["b"])

@@ -23,7 +23,7 @@ def named(name: str, model: str, timeouts: Timeouts | None = None) -> LiteLLMSpe
     return LiteLLMSpec(name=name, kind="litellm", model=model, timeouts=timeouts or Timeouts())
 
 
-@pytest.mark.parametrize("endpoint", ["/responses", "/embeddings", "/completions", "/messages"])
+@pytest.mark.parametrize("endpoint", ["/responses", "/completions", "/messages"])
 async def test_other_endpoints_are_not_supported(tmp_path: Path, endpoint: str) -> None:
     async with Client(tmp_path / "none.sock", name="litellm") as client:
         upstream = LiteLLM(named("claude", "anthropic/x"), client)
