@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 import gateway
+from gateway.cli import drift
+from gateway.cli.key_commands import keys
 
 app = typer.Typer(
     name="tidegate",
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+app.add_typer(drift.app, name="drift")
+
 ConfigFile = Annotated[Path, typer.Argument()]
 
 
@@ -215,17 +219,7 @@ def score(
     raise typer.Exit(code)
 
 
-@app.command(epilog="Example: [bold]tidegate keys app-1[/]")
-def keys(name: Annotated[str, typer.Argument()]) -> None:
-    """Make a client's key. It is shown once; the configuration keeps its SHA-256 only.
-
-    NAME says whom it is for, and stands in every event of theirs.
-    """
-    from gateway.cli.keys import made
-
-    key, entry = made(name)
-    typer.echo(f"The key, for the client (it is not kept anywhere):\n\n  {key}\n")
-    typer.echo(f"Its entry, for `keys:` in config/gateway.yaml:\n\n{entry}")
+app.add_typer(keys, name="keys")
 
 
 @app.command(epilog="Example: [bold]tidegate demo[/]")
@@ -238,6 +232,53 @@ def demo() -> None:
 
     wide = None if sys.stdout.isatty() else 132  # a table in a log is not squeezed into 80 columns
     raise typer.Exit(run(source() / "policies", Console(width=wide)))
+
+
+@app.command("eval", epilog="Example: [bold]tidegate eval --suite groundedness --data set.jsonl --html report.html[/]")
+def evaluate(  # noqa: PLR0913, PLR0917 - a parameter an option
+    suite: Annotated[
+        str, typer.Option(help="What is judged: groundedness, injection or toxicity; or a file or folder of answers.")
+    ] = "groundedness",
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Labelled rows: JSONL, JSON or CSV; a folder is all of its files.")
+    ] = None,
+    scorer: Annotated[str, typer.Option(help="Which score; left out: the suite's own.")] = "",
+    scores: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Scores of another system, one a line, instead of our own."),
+    ] = None,
+    bad: Annotated[
+        list[str] | None, typer.Option(help="A label that means bad, where 1, true, `unsupported`, … do not.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows of a set, drawn at random; 0: all.")] = 0,
+    html: Annotated[Path | None, typer.Option(help="Write a report with charts and the worst errors.")] = None,
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures as JSON.")] = None,
+) -> None:
+    """Measure how well a score tells good from bad on labelled rows, beside the length alone and words alone.
+
+    Rows have `context`, `question`, `answer` and `label`, or `text` and `label`; other usual names are known too.
+    """
+    from gateway.cli.eval import Wanted, evaluated
+
+    raise typer.Exit(evaluated(Wanted(suite, data or [], scorer, scores, bad or [], limit, html, as_json)))
+
+
+@app.command(epilog="Example: [bold]tidegate train injection --data attacks.jsonl --data usual.jsonl --out heads[/]")
+def train(
+    head: Annotated[str, typer.Argument()],
+    data: Annotated[list[Path], typer.Option(help="Labelled rows: JSONL, JSON or CSV; a folder is all of its files.")],
+    out: Annotated[Path, typer.Option(help="Where the head and its model card are written.")] = Path("heads"),
+    bad: Annotated[
+        list[str] | None, typer.Option(help="A label that means bad, where 1, true, `unsupported`, … do not.")
+    ] = None,
+) -> None:
+    """Train one of the scorer's heads on labelled rows: injection, toxicity or groundedness.
+
+    The same rows give the same bytes. Rows whose `licence` forbids commercial use or derivatives are refused.
+    """
+    from gateway.cli.train import trained
+
+    raise typer.Exit(trained(head, data, out, bad or []))
 
 
 @app.command()

@@ -15,7 +15,7 @@ from gateway.monitor.sequential import Betting, Cusum, Rise, below, lower, upper
 
 RIGHT = frozenset({"correct", "right", "good"})
 WRONG = frozenset({"incorrect", "wrong", "bad"})
-COMPLAINTS = frozenset({"complaint", "bad", "wrong", "incorrect", "unhelpful", "harmful"})
+COMPLAINTS = frozenset({"complaint", "bad", "unhelpful", "harmful"})
 
 LEARN = 500  # labels, or exchanges, that tell what is usual where the configuration does not
 RECENT = 500  # labels that the accuracy that is told is of

@@ -39,7 +39,7 @@ def save(path: Path, told: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
 def load(path: Path) -> tuple[Any, Arrays] | None:
     """What was saved; None where there is nothing, or nothing that can be read (which is put aside as `….broken`)."""
     try:
-        with np.load(path, allow_pickle=False) as found:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
             arrays = {name: found[name] for name in found.files}
         return orjson.loads(arrays.pop("told").tobytes()), arrays
     except FileNotFoundError:

@@ -18,7 +18,7 @@ class FeedbackReceived(Event):
     value: float | None = Field(default=None, ge=0, le=1, description="1 is good, 0 is bad; below 0.5 is a complaint")
     label: str = Field(
         default="",
-        description="`correct`, `right`, `good`, `incorrect`, `wrong`, `bad` count for accuracy; the last three,"
+        description="`correct`, `right`, `good`, `incorrect`, `wrong`, `bad` count for accuracy; `bad`,"
         " `complaint`, `unhelpful` and `harmful` as complaints; other words for nothing",
     )
     source: str = Field(default="", description="who said so: `user`, `operator`, `judge`")
