@@ -90,6 +90,6 @@ def _written(found: Sequence[Measured], wanted: Wanted) -> int:
         try:
             page.write(wanted.html, f"Evaluation: {wanted.suite}", found)
         except ModuleNotFoundError as missing:
-            sys.stderr.write(f"--html: {missing.name} is not installed; `pip install 'tidegate[eval]'` brings it\n")
+            sys.stderr.write(f"--html: {missing.name} is not installed; `pip install 'tidegate[report]'` brings it\n")
             return 1
     return 0

@@ -28,7 +28,7 @@ details{margin:.4rem 0}summary{cursor:pointer}pre{white-space:pre-wrap;backgroun
 
 
 def write(file: Path, title: str, found: Sequence[Measured]) -> None:
-    """Raises `ModuleNotFoundError` where matplotlib is not installed (the extra `eval`)."""
+    """Raises `ModuleNotFoundError` where matplotlib is not installed (the extra `report`)."""
     body = "".join(map(_section, found))
     told = "".join(f'<p class="note">{escape(line)}</p>' for line in notes(found))
     file.parent.mkdir(parents=True, exist_ok=True)
