@@ -189,7 +189,6 @@ class Engine:
                 return {"vectors": told(texts, payload.get("kind", "prompt"), list(found))}
         raise WorkerFault(f"scorer: no method {method!r}")
 
-
     async def _classified(self, payload: Json) -> dict[str, list[float]]:
         texts, names = _texts({**payload, "groups": []})[0], payload.get("heads", ())
         for name in names:

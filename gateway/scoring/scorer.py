@@ -69,7 +69,8 @@ class Scored:
 
     All but relevance are None or empty where there is no context or nothing was said. `also` has, in [0, 1] and where
     the item gives what it takes: `consistency` of samples, `confidence` by log-probabilities, `novelty` of the question
-    and how like an `attack` it is, `toxicity` of the answer, `injection` in the question. `vectors` are the question's and the answer's, of length 1.
+    and how like an `attack` it is, `toxicity` of the answer, `injection` in the question. `vectors` are the question's
+    and the answer's, of length 1.
     """
 
     relevance: float
@@ -207,7 +208,8 @@ class Scorer:
         for name, reads in (("toxicity", [c.answer for c in cases]), ("injection", [c.question for c in cases])):
             if self._alone and name in self._alone.names:
                 for score, read, value in zip(scores, reads, self._alone.of_read(name, reads), strict=True):
-                    score |= {name: value} if len(read.text) else {}
+                    if len(read.text):
+                        score[name] = value
         self._near(cases, scores, "prompts", lambda near: ("novelty", 1 - near))
         self._near(cases, scores, "attacks", lambda near: ("attack", near))
         return scores, list(told)
