@@ -43,9 +43,9 @@ def saved(folder: Path, kind: Any, labels: list[str], *, safe: bool = True) -> P
     tokenizer = Tokenizer.from_file(str(_minilm() / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=64, pad_token="[PAD]", sep_token="[SEP]", cls_token="[CLS]"
-    ).save_pretrained(folder)
+    fast: Any = PreTrainedTokenizerFast  # untyped
+    special = {"pad_token": "[PAD]", "sep_token": "[SEP]", "cls_token": "[CLS]"}
+    fast(tokenizer_object=tokenizer, model_max_length=64, **special).save_pretrained(folder)
     return folder
 
 
