@@ -55,11 +55,11 @@ def test_version_is_the_packages() -> None:
 
 
 def test_a_key_and_its_entry_belong_together() -> None:
-    said = run("keys", "app: 1").stdout
+    said = run("keys", "new", "app-1", "--print").stdout
     key = next(line.strip() for line in said.splitlines() if line.startswith("  tg-"))
     (entry,) = yaml.safe_load(said[said.index("- name") :])
-    assert entry == {"name": "app: 1", "sha256": sha256(key.encode()).hexdigest()}
-    assert run("keys", "app: 1").stdout != said
+    assert entry == {"name": "app-1", "sha256": sha256(key.encode()).hexdigest()}
+    assert run("keys", "new", "app-1", "--print").stdout != said
 
 
 @pytest.fixture
