@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -18,6 +20,7 @@ from support.workers import Worker, started
 from gateway import app
 from gateway.config.load import load
 from gateway.observe import events
+from gateway.serve.needs import workers
 from gateway.worker.supervisor import Host
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.engine]
@@ -158,6 +161,33 @@ async def test_the_record_has_the_scores_and_no_text(scorer: Worker, tmp_path: P
     assert scored["scores"] == answer.json()["data"][0]["scores"]
     assert scored["sentences"][0]["evidence"] == [40, 82]
     assert b"Eiffel" not in (tmp_path / "events.jsonl").read_bytes()
+
+
+async def test_the_examples_of_the_page_are_scored(client: httpx.AsyncClient) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text()
+    examples = re.findall(r"^```json\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(examples) == 2
+    for example in examples:
+        answer = await client.post("/v1/score", json=json.loads(example))
+        assert answer.status_code == 200
+        assert 0 <= answer.json()["data"][0]["scores"]["relevance"] <= 1
+
+
+async def test_the_policy_of_the_page_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scoring.md").read_text()
+    (policy,) = re.findall(r"^```yaml\n(name:.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "policies" / "known").mkdir(parents=True)
+    (tmp_path / "policies" / "grounded.yaml").write_text(policy)
+    for name in ("prompts", "attacks"):
+        (tmp_path / "policies" / "known" / f"{name}.txt").write_text("Hello there.\n")
+    settings = {
+        "policies": "policies",
+        "upstreams": [{"name": "up", "kind": "openai", "base_url": "http://127.0.0.1:9/v1"}],
+        "routes": [{"model": "m", "upstreams": ["up"], "policy": "grounded"}],
+    }
+    (tmp_path / "gateway.yaml").write_text(yaml.safe_dump(settings))
+    (scorer,) = workers(load(tmp_path / "gateway.yaml", {}))
+    assert set(scorer.spec["banks"]["grounded"]) == {"prompts", "attacks"}
 
 
 async def test_without_a_scorer_it_says_so(tmp_path: Path) -> None:
