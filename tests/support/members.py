@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -12,7 +11,7 @@ from gateway.config.schema import OpenAISpec, RouteSpec
 from gateway.routing import Asked, Errand, Fleet, Route, Routes, Target
 from gateway.routing.balance import Price
 from gateway.routing.table import unpriced
-from gateway.upstream import Ask, Reply, Upstream
+from gateway.upstream import Ask, Upstream
 
 ASK = Ask("/chat/completions", b"{}", stream=False)
 
@@ -88,13 +87,3 @@ def scene(
     members = {} if route and "split" in route else {"upstreams": tuple(targets)}
     spec = RouteSpec.model_validate({"model": "m", **members, **(route or {})})
     return Scene(Routes([spec], targets, line.fleet(), price), line)
-
-
-class Opened:
-    """An upstream whose replies are context managers made by a test."""
-
-    def __init__(self, name: str, replies: list[AbstractAsyncContextManager[Reply]]) -> None:
-        self.name, self.replies = name, replies
-
-    def send(self, _ask: Ask) -> AbstractAsyncContextManager[Reply]:
-        return self.replies.pop(0)
