@@ -32,7 +32,7 @@ DEFAULT = Path("config/gateway.yaml")
 def reference(
     logs: Logs = None,
     config: ConfigFile = DEFAULT,
-    rows: Rows = 1500,
+    rows: Rows = 1750,
     to: Annotated[Path | None, typer.Option(help="File to write, instead of the monitor's reference.")] = None,
     seed: Seed = 0,
 ) -> None:

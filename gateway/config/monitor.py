@@ -25,7 +25,7 @@ class DriftSpec(Frozen):
     window: Annotated[int, Field(ge=100, le=5000)] = 1000
     every: Annotated[int, Field(ge=50, le=5000)] = 250
     span_s: Annotated[float, Field(ge=0)] = 60.0
-    reference: Annotated[int, Field(ge=100, le=10_000)] = 1500
+    reference: Annotated[int, Field(ge=100, le=10_000)] = 1750
     alpha: Annotated[float, Field(ge=0.005, le=0.2)] = 0.01
     confirm: Count = 2
     clear: Count = 2
