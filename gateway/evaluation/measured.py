@@ -99,7 +99,7 @@ def _figure(name: str, scores: Floats, bad: Bools, split: tuple[Ints, Ints], dra
     )
 
 
-def worst(found: Measured, kind: bool) -> list[int]:
+def worst(found: Measured, *, kind: bool) -> list[int]:
     """Rows the scorer is most wrong about: bad ones that score lowest, or good ones that score highest."""
     at = np.flatnonzero(found.bad == kind)
     scores = found.figures[0].scores[at]

@@ -69,7 +69,7 @@ def _row(figure: Figure, *, control: bool) -> str:
 
 def _errors(one: Measured, kind: bool) -> str:
     scores = one.figures[0].scores
-    return "".join(_error(one.rows[at], float(scores[at])) for at in worst(one, kind)) or "<p>none</p>"
+    return "".join(_error(one.rows[at], float(scores[at])) for at in worst(one, kind=kind)) or "<p>none</p>"
 
 
 def _error(row: Row, score: float) -> str:
