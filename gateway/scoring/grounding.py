@@ -73,6 +73,8 @@ class Grounding:
 
     def support(self, context: Sequence[str], claims: Sequence[str]) -> list[float]:
         """For every claim, in [0, 1], the probability that the texts of `context` support it; 0 without any text."""
+        if not any(text.strip() for text in context):
+            return [0.0 for _ in claims]
         return [1 - p for p in torch.sigmoid(torch.tensor(self.doubts(context, claims))).tolist()]
 
     @torch.inference_mode()
