@@ -22,7 +22,7 @@ from gateway.pipeline import request
 from gateway.pipeline.run import Answer, Call, Run
 from gateway.routing import Answered, Asked, Target
 from gateway.stream import Tally
-from gateway.upstream import Reply
+from gateway.upstream import Ask, Reply
 from gateway.wire import body as json_body
 from gateway.wire import sse
 
@@ -129,7 +129,7 @@ class Mirrors:
         self.ledger.mirrored(exchange, call.id)
 
 
-def _asking(target: Target, raw: bytes, shadow: Run, call: Call) -> request.Ask:
+def _asking(target: Target, raw: bytes, shadow: Run, call: Call) -> Ask:
     return request.ask(target, raw, shadow, call)
 
 
