@@ -7,8 +7,8 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
 
@@ -51,37 +51,42 @@ async def waited(gate: Gate, rule: Rule, each: int) -> float:
     return statistics.median(times)
 
 
-@asynccontextmanager
-async def in_redis(program: str) -> AsyncIterator[Gate]:
-    from gateway.limits.shared import shared  # noqa: PLC0415 - an extra
-    from gateway.store import linked  # noqa: PLC0415
-
+@contextmanager
+def redis_server(program: str) -> Iterator[str]:
+    """The address of a server of its own."""
     with tempfile.TemporaryDirectory() as folder:
         socket = Path(folder) / "redis.sock"
         words = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", folder]
         server = subprocess.Popen([program, *words], stdout=subprocess.DEVNULL)
         try:
             while not socket.exists():
-                await asyncio.sleep(0.05)
-            spec = Store(kind="redis", url=SecretStr(f"unix://{socket}"), timeout_ms=1000)
-            async with linked(spec, lambda *_: None) as link, shared(link) as store:
-                yield Gate(store)
+                time.sleep(0.05)
+            yield f"unix://{socket}"
         finally:
             server.kill()
             server.wait()
 
 
-async def main() -> None:
+async def in_redis(url: str) -> None:
+    from gateway.limits.shared import shared  # noqa: PLC0415 - an extra
+    from gateway.store import linked  # noqa: PLC0415
+
+    spec = Store(kind="redis", url=SecretStr(url), timeout_ms=1000)
+    async with linked(spec, lambda *_: None) as link, shared(link) as store:
+        for name, rule in RULES.items():
+            told = f"{await cost(Gate(store), rule, EACH // 20):7.1f} us CPU an exchange, of this process"
+            print(f"redis,  {name:<30} {told}; waits {await waited(Gate(store), rule, 500):.2f} ms")
+
+
+async def in_memory() -> None:
     table = Table(created(4))
     for name, rule in RULES.items():
         print(f"memory, {name:<30} {await cost(Gate(table), rule, EACH):7.1f} us CPU an exchange")
     table.close()
-    if program := which("redis-server") or which("valkey-server"):
-        async with in_redis(program) as gate:
-            for name, rule in RULES.items():
-                told = f"{await cost(gate, rule, EACH // 20):7.1f} us CPU an exchange, of this process"
-                print(f"redis,  {name:<30} {told}; waits {await waited(gate, rule, 500):.2f} ms")
 
 
-with suppress(KeyboardInterrupt):
-    asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(in_memory())
+    if found := which("redis-server") or which("valkey-server"):
+        with redis_server(found) as address:
+            asyncio.run(in_redis(address))
