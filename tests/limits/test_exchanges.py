@@ -113,7 +113,7 @@ async def test_however_it_ends_nothing_stays_reserved(table: Table, up: Canned, 
 
 async def test_a_client_that_leaves_pays_for_what_was_done(table: Table) -> None:
     class Stuck(Canned):
-        async def _said(self) -> Any:  # type: ignore[override] # it never ends
+        async def _said(self) -> Any:
             yield stream_of(delta("Hello there"))[0]
             await asyncio.Event().wait()
 

@@ -15,13 +15,13 @@ from gateway.errors import LimitsUnavailable, QuotaExceeded, RequestsLimited, To
 from gateway.limits import account
 from gateway.limits.account import Now
 from gateway.limits.gate import Account, Gate, Lease, span
-from gateway.limits.rule import Claim, Need, Rule
+from gateway.limits.rule import Claim, Need, Rule, Standing
 from gateway.limits.table import Table, created
 
 ROOT = Path(__file__).parents[2]
 ASKING = """
 import asyncio, sys
-from gateway.limits.rule import Claim, Need, Rule
+from gateway.limits.rule import Claim, Need, Rule, Standing
 from gateway.limits.table import Table
 async def main(fd, name, count, rule):
     table, granted = Table(fd), 0
@@ -113,7 +113,7 @@ def test_a_row_that_somebody_keeps_is_not_waited_for_long_and_nothing_is_lost() 
 class Away:
     """A store that cannot be asked."""
 
-    async def reserve(self, claim: Claim) -> tuple[account.Standing, None]:
+    async def reserve(self, claim: Claim) -> tuple[Standing, None]:
         raise LimitsUnavailable("away")
 
     def settle(self, claim: Claim, spent: Need) -> None:

@@ -83,7 +83,10 @@ async def front(
             routes = Routes([RouteSpec(model="m", upstreams=tuple(MemberSpec(name=name) for name in targets))], targets)
             metrics = Metrics()
             pipeline = Pipeline(routes, policies, Ledger(log, metrics, Prices({}, {}, {})), time.monotonic)
-            app = _app(endpoints.Completions(pipeline, Keyring(keys), max_body), endpoints.Models(["m"], Keyring(keys)))
+            app = _app(
+                endpoints.Completions(pipeline, Keyring(tuple(keys)), max_body),
+                endpoints.Models(["m"], Keyring(tuple(keys))),
+            )
             async with _serving(app) as server:
                 url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
                 async with httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
