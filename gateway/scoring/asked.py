@@ -43,6 +43,7 @@ def items(body: Json, sources: frozenset[str], policy: str = "") -> list[Json]:
             "tokens": [list(token) for token in tokens] if place == 0 else [],
             "known": policy,
             "verify": True,
+            "alone": True,
         }
         for place, answer in enumerate(answers)
     ]

@@ -156,6 +156,7 @@ class Engine:
 
         An item may have `samples` [str], other answers to the same prompt, for `consistency`; `tokens`
         [[chosen, top, …]] of log-probabilities, for `confidence`; `known`, a policy's name, for `novelty` and `attack`.
+        With `alone` there are `toxicity` of the answer and `injection` of the question.
         With `verify` and a verifier there is `verified`, the least of its sentences', null without any.
         `lane` is `inline` (left out) where somebody waits, or `later`, which is put off and may raise `WorkerBusy`.
 
@@ -225,7 +226,8 @@ def _item(item: Json) -> Item:
             if isinstance(samples, list) and _strings(samples) and _tokens(tokens) and isinstance(known, str):
                 others = tuple(sample[:ANSWER] for sample in samples[:SAMPLES])
                 sure = tuple(tuple(map(float, token)) for token in tokens[:TOKENS])
-                return Item(question[:QUESTION], tuple(context), answer[:ANSWER], others, sure, known)
+                said = question[:QUESTION], tuple(context), answer[:ANSWER]
+                return Item(*said, others, sure, known, alone=item.get("alone") is True)
     raise WorkerFault("scorer: an item must have a question, a list of texts as its context, and an answer")
 
 

@@ -45,7 +45,7 @@ class Sample:
 
     def item(self) -> dict[str, Any]:
         said = {"question": self.question, "context": list(self.context), "answer": self.answer}
-        more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known, "verify": True}
+        more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known, "verify": True, "alone": True}
         return {**said, **{name: value for name, value in more.items() if value}, "id": self.id, "route": self.route}
 
 

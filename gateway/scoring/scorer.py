@@ -29,7 +29,8 @@ from kernels.tile import packed
 class Item:
     """`samples` are other answers to the same prompt, `tokens` the answer's log-probabilities.
 
-    `known` names the policy whose banks of known texts the question is held against.
+    `known` names the policy whose banks of known texts the question is held against. `alone` asks for what is said of
+    the texts by themselves: long ones are read once more for it, in parts.
     """
 
     question: str
@@ -38,6 +39,7 @@ class Item:
     samples: tuple[str, ...] = ()
     tokens: tuple[Token, ...] = ()
     known: str = ""
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,14 +207,21 @@ class Scorer:
         prompts = [[read.encoding.tokens for read in (cases[at].answer, *cases[at].samples)] for at in several]
         for at, (agreement, entropy) in zip(several, agreements(prompts, self._ops), strict=True):
             scores[at]["consistency"], told[at]["meanings"] = agreement, entropy
-        for name, reads in (("toxicity", [c.answer for c in cases]), ("injection", [c.question for c in cases])):
-            if self._alone and name in self._alone.names:
-                for score, read, value in zip(scores, reads, self._alone.of_read(name, reads), strict=True):
-                    if len(read.text):
-                        score[name] = value
+        if self._alone:
+            self._judge(self._alone, cases, scores)
         self._near(cases, scores, "prompts", lambda near: ("novelty", 1 - near))
         self._near(cases, scores, "attacks", lambda near: ("attack", near))
         return scores, list(told)
+
+    @staticmethod
+    def _judge(alone: Alone, cases: Sequence[_Case], scores: Sequence[dict[str, float]]) -> None:
+        """Answers are judged for toxicity, questions for injection."""
+        for name, part in (("toxicity", "answer"), ("injection", "question")):
+            mine = [at for at, case in enumerate(cases) if case.item.alone and len(getattr(case, part).text)]
+            if name in alone.names:
+                values = alone.of_read(name, [getattr(cases[at], part) for at in mine])
+                for at, value in zip(mine, values, strict=True):
+                    scores[at][name] = value
 
     def _near(
         self,

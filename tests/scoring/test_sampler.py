@@ -62,7 +62,7 @@ async def test_every_answer_offered_is_scored_in_batches() -> None:
     assert recorded == [(f"id{n}", 0.5) for n in range(40)]
     assert [len(items) for items in scorer.calls] == [BATCH, BATCH, 40 - 2 * BATCH]
     said = {"question": "question 0", "context": ["evidence"], "answer": "answer 0"}
-    assert scorer.calls[0][0] == {**said, "verify": True, "id": "id0", "route": "m"}
+    assert scorer.calls[0][0] == {**said, "verify": True, "alone": True, "id": "id0", "route": "m"}
 
 
 async def test_a_call_carries_no_more_text_than_a_process_has_time_to_write() -> None:
