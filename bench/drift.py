@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, SIM905, PLC0415  # a script; the encoder is imported where there are texts to encode
 """Drift: power, false alarms and time of the two-sample test, who it names, and how soon a drop in accuracy is seen.
 
     python bench/drift.py [--corpus FOLDER] [--peers FOLDER] [--quick] [--out FILE]
