@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test matrix check docs bench lock install clean image-steps
+.PHONY: help run demo test matrix chaos check docs bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,10 @@ test: $(STAMP) $(NODE) ## run the test suite, with coverage
 
 matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 	@PYTHONPATH=.:tests $(BIN)/python -m matrix
+
+chaos: $(STAMP) ## kill, hang and garble every kind of worker under 200 clients; keep engines busy with 64 KiB of evil
+	@PYTHONPATH=.:tests $(BIN)/python -m chaos
+	CHAOS=1 $(BIN)/pytest tests/chaos/test_stalls.py
 
 check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generated pages
 	$(BIN)/ruff check .

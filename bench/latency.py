@@ -47,6 +47,7 @@ POLICIES: dict[str, Json] = {
     "full": {"input": HEAVY, "output": HEAVY},
 }
 TOLD = {
+    "direct": "no gateway at all",
     "relay": "no gateway: a relay that copies bytes",
     "none": "no policy",
     "pattern": "pattern",
@@ -97,11 +98,12 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-latency-")))
         upstream = f"http://127.0.0.1:{stack.enter_context(model())}"
         sites = stack.enter_context(gateway(folder, upstream))
-        result = {"machine": machine(), "exchanges": exchanges(sites, args.exchanges), "chunks": {}}
+        direct = Site(Asker(upstream, "/v1/chat/completions"), "m")
+        kinds = exchanges({**sites, "direct": direct}, args.exchanges)
+        result = {"machine": machine(), "exchanges": kinds, "chunks": {}}
         result["history"] = history(sites, max(10, args.exchanges // 10))
         if args.streams:
             result["chunks"] = streams({**sites, "relay": relay(stack, upstream)}, args.streams)
-        direct = Site(Asker(upstream, "/v1/chat/completions"), "m")
         for peer in PEERS if args.peers else ():
             result.setdefault("peers", {})[peer.name] = tried(peer, args.peers, upstream, direct, args.exchanges)
     show(result)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from gateway.policy.automaton.dfa import YOUNG, Config, Dfa, Hits, Move
 
@@ -136,9 +137,12 @@ class Scanner:
             found.append(Match(start, end, rule))
 
 
+_START = attrgetter("start")
+
+
 def crossed(matches: Sequence[Match], cut: int) -> int:
     """`cut`, or the start of the match that reaches across it, and so on."""
-    for match in sorted(matches, key=lambda m: m.start, reverse=True):
+    for match in sorted((m for m in matches if m.start < cut), key=_START, reverse=True):
         if match.start < cut < match.end:
             cut = match.start
     return cut

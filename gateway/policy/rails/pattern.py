@@ -7,10 +7,12 @@ are leftmost-longest and do not overlap, rule by rule. Findings name rules, neve
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 import re2
@@ -97,10 +99,10 @@ class PatternRail:
         return Watch(self.verdict, raw, folded, tuple(Carried(code, self.ahead) for code in CODES), self.calm)
 
     def verdict(self, matches: Iterable[Match]) -> Verdict:
-        found = sorted(_merged(matches), key=lambda m: m.rule)
+        found = list(_merged(matches))
         if not found:
             return ALLOW
-        counts = {rule: len(list(group)) for rule, group in groupby(found, key=lambda m: m.rule)}
+        counts = Counter(match.rule for match in found)
         findings = frozenset(Finding(self.name, self.rules[rule].name, count) for rule, count in counts.items())
         if self.action is not Action.REDACT:
             return Verdict(self.action, findings)
@@ -229,9 +231,12 @@ def _explained(error: re2.error) -> str:
     return f"RE2 cannot compile it ({said}); {hint}"
 
 
+_ORDER, _RULE = attrgetter("rule", "start", "end"), attrgetter("rule")
+
+
 def _merged(matches: Iterable[Match]) -> Iterator[Match]:
     """Matches of one rule that overlap, as those of two views of a text may, made one."""
-    for rule, group in groupby(sorted(matches, key=lambda m: (m.rule, m.start, m.end)), key=lambda m: m.rule):
+    for rule, group in groupby(sorted(matches, key=_ORDER), key=_RULE):
         start = end = -1
         for match in group:
             if match.start >= end:
