@@ -46,8 +46,8 @@ class Ledger:
         )
         if self.sampler and exchange.outcome == "completed" and answer.text and self._chosen():
             where = exchange.route, exchange.upstream
-            said = answer.question, answer.context, answer.text
-            self.sampler.offer(Sample(exchange.id, *where, *said, answer.samples, answer.tokens, answer.policy))
+            more = answer.samples, answer.tokens, answer.policy
+            self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text, *more))
 
     def quote(self, model: str, target: Target, usage: Usage) -> float:
         """US dollars that `usage` of `model` would cost there, without the time of a GPU, which nobody knows before."""

@@ -45,8 +45,9 @@ class Sample:
 
     def item(self) -> dict[str, Any]:
         said = {"question": self.question, "context": list(self.context), "answer": self.answer}
-        more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known, "verify": True, "alone": True}
-        return {**said, **{name: value for name, value in more.items() if value}, "id": self.id, "route": self.route}
+        more = {"samples": list(self.samples), "tokens": self.tokens, "known": self.known}
+        told = {name: value for name, value in more.items() if value}
+        return {**said, **told, "verify": True, "alone": True, "id": self.id, "route": self.route}
 
 
 class Scorer(Protocol):

@@ -58,7 +58,7 @@ class ScoreRail:
     async def _scores(self, subject: Subject, texts: Sequence[str]) -> Sequence[float | None]:
         if self.metric in ALONE:
             payload: dict[str, Any] = {"texts": list(texts), "heads": [self.metric]}
-            values: list[float] = (await self._asked("classify", payload))[self.metric]
+            values: list[float | None] = (await self._asked("classify", payload))[self.metric]
         else:
             items = [self._item(subject, texts, n) for n in range(len(texts))]
             values = [_value(one, self.metric) for one in await self._asked("score", {"items": items})]
