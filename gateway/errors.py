@@ -146,8 +146,10 @@ class PolicyBlocked(TidegateError):
     kind = "policy_violation"
     code = "content_filter"
 
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, status: int = 400, *, param: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
         self.status = status
 
 

@@ -152,4 +152,4 @@ async def test_the_last_error_is_told_where_none_answers() -> None:
 
 async def test_what_an_upstream_cannot_do_is_said() -> None:
     heard = await walked(NOTHING, Canned([], error=NotSupported("no tools here")))  # type: ignore[arg-type]  # raised alike
-    assert (heard.status, heard.json()["error"]["code"], heard.record.outcome) == (501, "not_supported", "failed")
+    assert (heard.status, heard.json()["error"]["code"], heard.record.outcome) == (501, "not_supported", "rejected")

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import io
 import logging
+from dataclasses import replace
 
-import pytest
 from support.answers import completion
 from support.paths import JSON, Canned, Heard, call, pipeline
 from support.rails import policy
 
 from gateway.observe.stderr import quiet
-from gateway.wire import chat
+from gateway.wire.codec import CHAT
+from gateway.wire.passage import Passage
 
 
-async def test_a_fault_of_ours_is_told_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> list[object]:
+async def test_a_fault_of_ours_is_told_with_its_place() -> None:
+    def fail(_: object) -> list[Passage]:
         raise RuntimeError("my secret text")
 
-    monkeypatch.setattr(chat, "prompts", fail)
     told, root = io.StringIO(), logging.getLogger()
     before, level = root.handlers[:], root.level
     quiet(told)
     try:
         heard = Heard()
         line = pipeline(policy(), [Canned([str(completion("x")).encode()], (JSON,))], heard)
-        await line.run(call({"model": "m", "messages": [{"role": "user", "content": "my secret text"}]}), heard)
+        body = {"model": "m", "messages": [{"role": "user", "content": "my secret text"}]}
+        await line.run(call(body, replace(CHAT, prompts=fail)), heard)
     finally:
         root.handlers[:], root.level = before, level
     assert heard.status == 500
