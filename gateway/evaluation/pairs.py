@@ -63,11 +63,15 @@ def read(rows: Sequence[Row], seen: Callable[[int], None]) -> Floats:
 
 
 def balanced(source: NDArray[np.str_], bad: Bools) -> Floats:
-    """Every family, every set of it and both labels weigh the same."""
+    """Every family, every set of it and both labels weigh the same.
+
+    Sets with one label only would teach which set it is; they weigh nothing, unless all are like that.
+    """
+    both = [one for one in sorted(set(source)) if len(set(bad[source == one])) == 2] or sorted(set(source))
     weight = np.zeros(len(bad))
-    families = {one.split("/")[0] for one in source}
-    for one in set(source):
-        siblings = len({other for other in source if other.split("/")[0] == one.split("/")[0]})
+    families = {one.split("/")[0] for one in both}
+    for one in both:
+        siblings = len({other for other in both if other.split("/")[0] == one.split("/")[0]})
         for kind in (True, False):
             at = (source == one) & (bad == kind)
             if at.any():

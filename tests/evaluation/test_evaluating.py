@@ -10,6 +10,7 @@ from gateway.cli.eval import Wanted, evaluated
 from gateway.cli.train import trained
 from gateway.evaluation.controls import bayes, length, novelty
 from gateway.evaluation.measured import Kind, measured, worst
+from gateway.evaluation.pairs import balanced
 from gateway.evaluation.report import notes
 from gateway.evaluation.rows import Row
 
@@ -132,3 +133,10 @@ def test_controls_see_length_new_words_and_vocabulary() -> None:
     assert length(rows)[:2].tolist() == [7, 4]
     assert novelty(rows)[:2].tolist() == [2, 0]
     assert (bayes(rows, bad, np.array([0, 0, 0, 0, 1, 1, 1, 1])) > 0).tolist() == bad.tolist()
+
+
+def test_a_set_of_one_kind_does_not_teach_which_set_it_is() -> None:
+    source = np.array(["a/one", "a/one", "a/two", "a/two", "b", "b"])
+    weight = balanced(source, np.array([True, False, True, False, True, True]))
+    assert weight.tolist() == [0.25, 0.25, 0.25, 0.25, 0, 0]
+    assert balanced(source[4:], np.array([True, True])).tolist() == [0.5, 0.5]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from gateway.scoring import head_text
-from gateway.scoring.head import FOLDER
 from gateway.scoring.encoder import Encoder
+from gateway.scoring.head import FOLDER
 from gateway.scoring.head_fit import Recipe, Told, corpus, fitted, folds, platt, threshold
 from gateway.scoring.head_grams import BUCKETS, PART, grams, parts
 from gateway.scoring.head_text import MOST, Heads, TextHead, sparse
