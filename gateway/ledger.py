@@ -45,9 +45,19 @@ class Ledger:
             exchange.usage, model=model, upstream=spec.name, busy_s=exchange.timing.upstream
         )
         if self.sampler and exchange.outcome == "completed" and answer.text and self._chosen():
-            where = exchange.route, exchange.upstream
-            more = answer.samples, answer.tokens, answer.policy
-            self.sampler.offer(Sample(exchange.id, *where, answer.question, answer.context, answer.text, *more))
+            self.sampler.offer(
+                Sample(
+                    exchange.id,
+                    exchange.route,
+                    exchange.upstream,
+                    answer.question,
+                    answer.context,
+                    answer.text,
+                    answer.samples,
+                    answer.tokens,
+                    answer.policy,
+                )
+            )
 
     def quote(self, model: str, target: Target, usage: Usage) -> float:
         """US dollars that `usage` of `model` would cost there, without the time of a GPU, which nobody knows before."""
