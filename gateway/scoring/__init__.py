@@ -4,6 +4,8 @@
     tokens      texts cut into windows of word pieces that know where they stand
     encoder     the BERT forward pass over packed windows, in plain torch
     features    token similarities to per-sentence and per-answer scores
+    premises    the sentences of a context that a claim is held against
+    grounding   a trained model's word on a claim and its context; in no scorer yet
     scorer      one batch of items through all of the above
     engine      the worker's face: concurrent calls share a batch
 
