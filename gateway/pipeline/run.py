@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.cache.entry import Entry, State
-from gateway.cache.entry import Entry, State
 from gateway.exchange import Exchange, Usage
 from gateway.limits.gate import Account, Lease
 from gateway.pipeline.capture import Capture
@@ -19,7 +18,6 @@ from gateway.policy.vault import Vault
 from gateway.policy.window import Window
 from gateway.routing import Route, Target
 from gateway.stream import Tally
-from gateway.upstream import Reply
 from gateway.upstream import Reply
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.logprobs import Token
@@ -105,16 +103,6 @@ class Kept(Protocol):
     async def keep(self, run: Run, reply: Reply) -> None: ...
 
 
-class Kept(Protocol):
-    """What becomes of an exchange on a route that keeps answers."""
-
-    state: State
-
-    def came(self, piece: bytes) -> None: ...
-    async def found(self) -> Entry | None: ...
-    async def keep(self, run: Run, reply: Reply) -> None: ...
-
-
 @dataclass(slots=True)
 class Run:
     """One exchange on its way: its record, what its rails said, its placeholders, what its answer adds up to."""
@@ -137,7 +125,6 @@ class Run:
     asked_usage: bool = False  # of its stream, where the client did not
     capture: Capture = field(default_factory=Capture)
     lease: Lease | None = None  # what is reserved of the key's limits, where it has any
-    kept: Kept | None = None  # where its route keeps answers
     kept: Kept | None = None  # where its route keeps answers
     reader: Reader | None = None  # of what rails found in texts before
 
