@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from math import log
+from math import ceil, log
 
 from gateway.routing.target import Member
 
@@ -39,7 +39,7 @@ def chosen(key: str, members: Sequence[Member], fit: Sequence[Member], spread: f
     busy = sum([member.standing.gate.busy for member in ready]) + 1
     weight = sum([member.weight for member in ready])
     for member in ready:
-        if member.standing.gate.busy + 1 <= max(1.0, spread * busy * member.weight / weight):
+        if member.standing.gate.busy + 1 <= ceil(spread * busy * member.weight / weight):
             return member
     return ready[0]
 
