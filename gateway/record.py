@@ -35,7 +35,6 @@ def completed(exchange: Exchange) -> dict[str, Any]:
         "verdict": exchange.verdict,
         "overlap": exchange.overlap,
         "cached": exchange.cached,
-        "cached": exchange.cached,
         "judgements": [_judgement(j) for j in exchange.judgements],
         "upstream": exchange.upstream,
         "tried": list(exchange.tried),

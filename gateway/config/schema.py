@@ -89,7 +89,7 @@ class Price(Frozen):
     cache_write: Annotated[float, Field(ge=0)] | None = None
     audio_input: Annotated[float, Field(ge=0)] | None = None
     audio_output: Annotated[float, Field(ge=0)] | None = None
-    extra: dict[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], Annotated[float, Field(ge=0)]] = Field({})
+    extra: dict[Annotated[str, Field(pattern=r"^(/[^/]+)+$")], Annotated[float, Field(ge=0)]] = Field(default={})
     """US dollars of one of what a JSON pointer into the answer's `usage` counts: `/server_tool_use/searches`, say."""
 
 

@@ -44,11 +44,15 @@ def test_no_more_rivals_are_kept_than_the_api_gives() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["choices", "index", "logprobs", "content", "logprob", "top_logprobs", "token_logprobs", "x"]),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "index", "logprobs", "content", "logprob", "top_logprobs", "token_logprobs", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
