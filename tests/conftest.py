@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Without a GPU kernels run under Triton's interpreter, which must be asked for before anything imports Triton.
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # A machine that does other things is slow at making examples as at all else.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,13 +1,7 @@
-"""One encoder for all tests here. Without a GPU Triton's interpreter is asked for, as in tests/kernels."""
-
-import os
-from pathlib import Path
+"""One encoder for all tests here."""
 
 import pytest
 import torch
-
-if not Path("/dev/nvidiactl").exists():
-    os.environ["TRITON_INTERPRET"] = "1"
 
 from gateway.scoring import head
 from gateway.scoring.encoder import Encoder
