@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test matrix chaos check docs bench lock install clean image-steps
+.PHONY: help run demo test fuzz matrix chaos check docs bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ demo: $(STAMP) ## show a redaction, a block, a stream cut off and a scored answe
 
 test: $(STAMP) $(NODE) ## run the test suite, with coverage
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --durations=15 --cov --cov-report=term:skip-covered
+
+fuzz: $(STAMP) ## run the tests that make up their examples, with other ones each time
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --hypothesis-profile=fuzz -m 'not system and not engine' tests
 
 matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 	@PYTHONPATH=.:tests $(BIN)/python -m matrix

@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, settings
 if not Path("/dev/nvidiactl").exists():
     os.environ["TRITON_INTERPRET"] = "1"
 
-# A machine that does other things is slow at making examples as at all else.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that a change is judged by what it changes; `make fuzz` looks for others.
+# A machine that does other things is slow at making them as at all else.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fuzz", _PATIENT)
+settings.register_profile("suite", _PATIENT, derandomize=True)
 settings.load_profile("suite")
 
 

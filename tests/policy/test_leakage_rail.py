@@ -234,13 +234,15 @@ SCRAPS = (*WORDS, "harbour", "-7f3a-", "lantern", "har", CANARY, "x")
     st.integers(2, 4),
     st.sampled_from(("block", "redact")),
 )
+@example("a a", f"a a {CANARY} ", [5], 2, "block")
 def test_a_streamed_answer_is_judged_as_a_whole_one_and_no_part_of_a_leak_leaves(
     prompt: str, text: str, where: list[int], least: int, action: str
 ) -> None:
     one = rail(prompt, canary=CANARY, words=least, action=action)
     (whole,) = at_once(one, answer(text))
     said, delivered = streamed(one, [answer(piece) for piece in cut(text, where)])
-    assert (said.action, rules(said)) == (whole.action, rules(whole))
+    assert said.action is whole.action
+    assert rules(said) == rules(whole) or (action == "block" and set() < rules(said) < rules(whole))  # it ended there
     if whole.action is Action.BLOCK:
         leak = min((*covered(prompt, text, least), *(m.start() for m in re.finditer(CANARY, text))), default=len(text))
         assert text[:leak].startswith(delivered)
