@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from gateway.report.chart import chart
 
 Json = Any
 
@@ -44,9 +43,9 @@ def _stream(one: Json, alpha: float, texts: Mapping[str, str]) -> Iterator[str]:
     vectors = "" if one["vectors_p_value"] is None else f"; of the vectors: p = {one['vectors_p_value']:.3f}"
     yield f"<p>{one['rows']:,} rows against {one['reference_rows']:,}{vectors}.</p>"
     if one["map"]:
-        yield _chart(lambda axes: _map(axes, one["map"]), "the two directions in which rows differ most", (8, 4.6))
+        yield chart(lambda axes: _map(axes, one["map"]), "the two directions in which rows differ most", (8, 4.6))
     if one["topics"]:
-        yield _chart(
+        yield chart(
             lambda axes: _topics(axes, one["topics"]),
             "new topics: share before and now",
             (8, 0.9 + 0.4 * len(one["topics"])),
@@ -54,7 +53,7 @@ def _stream(one: Json, alpha: float, texts: Mapping[str, str]) -> Iterator[str]:
         yield _table(("topic", "rows", "now", "before", "examples"), [_topic(t, texts) for t in one["topics"]])
     moved = [shift for shift in one["shifts"] if shift["adjusted"] <= alpha]
     for shift in moved:
-        yield _chart(lambda axes, s=shift: _shift(axes, s), f"{shift['feature']}: before and now", (8, 2.2))  # type: ignore[misc]  # mypy cannot see the default
+        yield chart(lambda axes, s=shift: _shift(axes, s), f"{shift['feature']}: before and now", (8, 2.2))  # type: ignore[misc]  # mypy cannot see the default
     if one["shifts"]:
         yield _table(("feature", "test", "p, adjusted", "before", "now"), [_row(s, alpha) for s in one["shifts"]])
 
@@ -95,20 +94,6 @@ def _pairs(axes: Axes, names: Sequence[str], before: Sequence[float], after: Seq
     axes.set_yticks(list(at), [name[:48] for name in names])
     axes.invert_yaxis()
     axes.legend(frameon=False, fontsize=8)
-
-
-def _chart(draw: Callable[[Axes], None], caption: str, size: tuple[float, float]) -> str:
-    """`draw`'s chart as SVG. The same figures make the same bytes."""
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    draw(axes)
-    into = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "tidegate", "svg.fonttype": "none"}):
-        figure.savefig(into, format="svg", transparent=True, metadata={"Date": None})
-    svg = into.getvalue()
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{svg[svg.index('<svg') :]}</figure>"
 
 
 def _topic(topic: Json, texts: Mapping[str, str]) -> list[str]:

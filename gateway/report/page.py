@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from gateway.report.chart import chart
 from gateway.report.figures import TIMES, Report, Row
 from gateway.report.screen import ms, usd
 
@@ -69,12 +67,12 @@ def _facts(report: Report) -> str:
 
 def _charts(name: str, rows: Sequence[Row]) -> Iterator[str]:
     if name in TIMES and len(rows) > 1:
-        yield _chart(lambda axes: _course(axes, rows), "exchanges, failed and refused ones", (10, 2.2))
-        yield _chart(lambda axes: _latency(axes, rows), "total time, ms (logarithmic)", (10, 2.6))
-        yield _chart(lambda axes: _spent(axes, rows), "cost, US dollars", (10, 2.0))
+        yield chart(lambda axes: _course(axes, rows), "exchanges, failed and refused ones", (10, 2.2))
+        yield chart(lambda axes: _latency(axes, rows), "total time, ms (logarithmic)", (10, 2.6))
+        yield chart(lambda axes: _spent(axes, rows), "cost, US dollars", (10, 2.0))
     elif len(rows) > 1:
         top = sorted(rows, key=lambda row: -row.usd)[:12]
-        yield _chart(lambda axes: _shares(axes, top), "cost, US dollars", (10, 0.6 + 0.28 * len(top)))
+        yield chart(lambda axes: _shares(axes, top), "cost, US dollars", (10, 0.6 + 0.28 * len(top)))
 
 
 def _course(axes: Axes, rows: Sequence[Row]) -> None:
@@ -107,20 +105,6 @@ def _times(axes: Axes, rows: Sequence[Row], *, legend: bool = True) -> None:
 
 def _shares(axes: Axes, rows: Sequence[Row]) -> None:
     axes.barh([row.name for row in rows][::-1], [row.usd for row in rows][::-1], color=_BLUE)
-
-
-def _chart(draw: Callable[[Axes], None], caption: str, size: tuple[float, float]) -> str:
-    """`draw`'s chart as SVG. The same figures make the same bytes."""
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
-    draw(axes)
-    into = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "tidegate", "svg.fonttype": "none"}):
-        figure.savefig(into, format="svg", transparent=True, metadata={"Date": None})
-    svg = into.getvalue()
-    return f"<figure><figcaption>{caption}</figcaption>{svg[svg.index('<svg') :]}</figure>"
 
 
 def _group(name: str, rows: Sequence[Row]) -> str:
