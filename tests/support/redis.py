@@ -11,11 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 import redis
 
 PROGRAM = next(filter(None, map(shutil.which, ("redis-server", "valkey-server"))), None)
-needs_redis = pytest.mark.skipif(PROGRAM is None, reason="no redis-server here: apt-get install redis-server")
 
 
 @dataclass(slots=True)

@@ -6,7 +6,6 @@ import asyncio
 import json
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import pairwise
 from pathlib import Path
@@ -28,18 +27,6 @@ from gateway.upstream.direct import Direct
 from gateway.upstream.pool import IDLE_S, Origin, Pool, open_pool
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with scripted() as running:
-        yield running
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[Pool]:
-    async with open_pool() as opened:
-        yield opened
 
 
 def spec(base_url: str, key: str | None = "sk-1", timeouts: Timeouts | None = None) -> OpenAISpec:

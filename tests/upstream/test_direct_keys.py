@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from pydantic import SecretStr
 from support.answers import answer
 from support.script import Close, Hang, Script, Send
-from support.scripted import Server, scripted
+from support.scripted import Server
 
 from gateway.config.schema import OpenAISpec
 from gateway.upstream import Ask
 from gateway.upstream.direct import Direct
-from gateway.upstream.pool import Pool, open_pool
+from gateway.upstream.pool import Pool
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    async with scripted() as running:
-        yield running
-
-
-@pytest.fixture
-async def pool() -> AsyncIterator[Pool]:
-    async with open_pool() as opened:
-        yield opened
 
 
 async def said(direct: Direct) -> None:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from support.answers import answer
 from support.script import Close, Hang, Reset, Script, Send, chunk, head
-from support.scripted import Server, refusing, scripted
+from support.scripted import Server, refusing
 
 from gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from gateway.upstream.pool import Origin, open_pool
+from gateway.upstream.pool import Origin, Pool
 from gateway.upstream.post import LARGEST, Post
 
 PATIENT_S = 30.0
 
 
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Server]:
-    async with scripted() as found:
-        yield found
-
-
-@pytest_asyncio.fixture
-async def post() -> AsyncIterator[Post]:
-    async with open_pool() as pool:
-        yield Post(pool)
+@pytest.fixture
+def post(pool: Pool) -> Post:
+    return Post(pool)
 
 
 async def test_a_request_says_what_it_was_given_and_its_answer_is_read_whole(server: Server, post: Post) -> None:
