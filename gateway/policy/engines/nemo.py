@@ -13,6 +13,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
@@ -228,9 +229,9 @@ class _Listening(logging.Handler):
 def _quieten() -> None:
     """No usage statistics, no model downloads, no log lines with a client's text; rules compiled once."""
     os.environ |= {"NEMO_GUARDRAILS_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-    import nemoguardrails  # noqa: F401, PLC0415 - its import sets its loggers up
-    from nemoguardrails.library.injection_detection import actions  # noqa: PLC0415 - as above
+    from nemoguardrails import library  # noqa: PLC0415 - its import sets its loggers up
 
+    actions: Any = import_module(".injection_detection.actions", library.__name__)
     logger = logging.getLogger("nemoguardrails")
     logger.setLevel(logging.CRITICAL)
     logger.propagate = False
