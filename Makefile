@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz matrix chaos check docs bench lock install clean image-steps
+.PHONY: help run demo test fuzz chunking matrix chaos check docs bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,11 @@ test: $(STAMP) $(NODE) ## run the test suite, with coverage
 
 fuzz: $(STAMP) ## run the tests that make up their examples, with other ones each time
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile --hypothesis-profile=fuzz -m 'not system and not engine' tests
+
+# About an hour on two cores: 150 times the suite's examples, other ones each time.
+EXAMPLES ?= 300000
+chunking: $(STAMP) ## cut streams in every way for an hour, and compare with the whole answer
+	EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n $(PYTEST_WORKERS) --hypothesis-profile=fuzz tests/matrix/test_chunking.py tests/pipeline/test_restoring.py
 
 matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 	@PYTHONPATH=.:tests $(BIN)/python -m matrix

@@ -21,6 +21,22 @@ settings.register_profile("fuzz", _PATIENT)
 settings.register_profile("suite", _PATIENT, derandomize=True)
 settings.load_profile("suite")
 
+# A property tried this often goes over the same lines again and again; watching those doubles what the suite takes.
+_OFTEN = 200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage does not watch the long searches: tests with examples by hand go over the same lines."""
+    for item in items:
+        if examples(item) >= _OFTEN:
+            item.add_marker("no_cover")
+
+
+def examples(item: pytest.Item) -> int:
+    """How many examples a test makes up: 0 of one that makes up none."""
+    chosen = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+    return chosen.max_examples if chosen else 0
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
