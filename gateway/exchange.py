@@ -108,3 +108,4 @@ class Exchange:
     received: int = 0  # bytes of the request
     captured: Captured | None = None  # its texts, where they are kept
     cached: bool = False  # answered as somebody was answered before
+    parent: str = ""  # span of the trace that asked

@@ -45,6 +45,7 @@ def completed(exchange: Exchange) -> dict[str, Any]:
         "sent_bytes": exchange.sent,
         "scanned_bytes": exchange.scanned,
         "scannable_bytes": exchange.scannable,
+        **({"parent": exchange.parent} if exchange.parent else {}),
         **({"captured": _captured(exchange.captured)} if exchange.captured else {}),
     }
 

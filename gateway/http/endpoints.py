@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,10 +18,8 @@ from gateway.http.auth import Keyring
 from gateway.http.client import Asgi, Gone, body, while_there
 from gateway.http.translated import Translator, Wire
 from gateway.pipeline.run import Call, Client, Ledger
-from gateway.wire import envelope
+from gateway.wire import envelope, trace
 from gateway.wire.codec import CHAT, Codec
-
-_TRACEPARENT = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Path(Protocol):
@@ -37,13 +34,17 @@ class Path(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Completions:
-    """`POST` of whatever the pipeline answers by a `codec`, or what a `wire` translates to that and back."""
+    """`POST` of whatever the pipeline answers by a `codec`, or what a `wire` translates to that and back.
+
+    `traced`: spans of the exchanges are exported, so upstreams are told ours; else what clients say is passed on.
+    """
 
     pipeline: Path
     keys: Keyring
     max_body: int
     wire: Wire | None = None
     codec: Codec = CHAT
+    traced: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -66,8 +67,10 @@ class Completions:
             if isinstance(left, Gone):
                 return
             raise
-        started, trace, context = exchange.timing.started, _trace(scope), _context(scope)
-        call = Call(exchange.id, self.endpoint, raw, principal, started, trace, context, self.codec, twin)
+        started, (of, parent, context) = exchange.timing.started, trace.taken(scope["headers"])
+        if self.traced:
+            context = trace.continued(exchange.id, of, context)
+        call = Call(exchange.id, self.endpoint, raw, principal, started, of, context, self.codec, twin, parent)
         await while_there(self.pipeline.run(call, client), receive)
 
     async def _reject(self, exchange: Exchange, error: TidegateError, client: Client, twin: Translator | None) -> None:
@@ -185,18 +188,3 @@ def _ident() -> str:
 def _expect(scope: Scope, *methods: str) -> None:
     if scope["method"] not in methods:
         raise MethodNotAllowed(f"Use {methods[0]} here.")
-
-
-def _trace(scope: Scope) -> str:
-    match = _TRACEPARENT.fullmatch(_header(scope, b"traceparent"))
-    return match[1].decode() if match else ""
-
-
-def _context(scope: Scope) -> tuple[tuple[str, str], ...]:
-    """What goes on to the upstream of the client's own headers: its trace, if it is one."""
-    value = _header(scope, b"traceparent")
-    return (("traceparent", value.decode()),) if _TRACEPARENT.fullmatch(value) else ()
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((v for k, v in scope["headers"] if k == name), b"")

@@ -126,6 +126,7 @@ class ExchangeCompleted(ExchangeStarted, Spent):
     sent_bytes: int = Field(ge=0, description="size of the answer's body")
     scanned_bytes: int = Field(ge=0, description="text that was judged")
     scannable_bytes: int = Field(ge=0, description="text there was")
+    parent: str = Field(default="", description="span id of the `traceparent`, where there was one")
     captured: Captured | None = Field(default=None, description="its texts; only where `events.capture` says so")
 
 

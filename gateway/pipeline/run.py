@@ -45,7 +45,7 @@ class Twin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in. `trace` is the W3C trace id, `started` an instant on the pipeline's clock.
+    """A request as it came in. `trace` and `parent` are W3C trace and span ids, `started` an instant on the pipeline's clock.
 
     `twin` is what the client is told in its place, where it speaks another wire.
     """
@@ -59,6 +59,7 @@ class Call:
     headers: tuple[tuple[str, str], ...] = ()
     codec: Codec = CHAT
     twin: Twin | None = None
+    parent: str = ""
 
 
 class Client(Protocol):

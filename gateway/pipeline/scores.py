@@ -48,7 +48,7 @@ class Scores:
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
         exchange = Exchange(call.id, call.endpoint, Timing(call.started), call.trace, call.principal.name)
-        exchange.received = len(call.raw)
+        exchange.received, exchange.parent = len(call.raw), call.parent
         sent = Response(exchange, client, self.ledger, self.clock)
         try:
             await sent.own(await self._answered(call, exchange))

@@ -96,17 +96,17 @@ async def test_connections_to_the_upstream_are_used_again(gateway: Front, upstre
 
 async def test_the_clients_trace_goes_on_and_its_other_headers_do_not(gateway: Front, upstream: Server) -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    await gateway.ask(
-        ASK, headers={"traceparent": trace, "x-guardrail-mode": "off", "cookie": "a=b", "authorization": "Bearer x"}
-    )
+    others = {"x-guardrail-mode": "off", "cookie": "a=b", "authorization": "Bearer x"}
+    await gateway.ask(ASK, headers={"traceparent": trace, "tracestate": "v=1", **others})
     seen = upstream.seen[0]
-    assert seen.header("traceparent") == trace
+    assert (seen.header("traceparent"), seen.header("tracestate")) == (trace, "v=1")
     assert not {"cookie", "x-guardrail-mode", "authorization"} & {name.lower() for name, _ in seen.headers}
-    assert (await gateway.record())["trace"] == "0af7651916cd43dd8448eb211c80319c"
+    record = await gateway.record()
+    assert (record["trace"], record["parent"]) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
 
 @pytest.mark.parametrize(
-    "odd", ["", "00-x-y-01", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-" + "a" * 5000]
+    "odd", ["", "00-x-y-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "00-" + "a" * 5000]
 )
 async def test_an_odd_trace_stays_here(gateway: Front, upstream: Server, odd: str) -> None:
     await gateway.ask(ASK, headers={"traceparent": odd})
