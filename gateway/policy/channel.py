@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from gateway.wire.sentences import may_end, sentences
 
 _LOOK = 4096  # characters that are looked at for sentences, and judged, before others have their turn
 _BIT = 256  # characters that followers are given at once: 10 ms at the very most
+_FAR = 8192  # characters that followers have not let go of: thousands of matches in them may become certain at once
 _KEPT = 512  # characters that may be remembered for nothing; forgetting copies what is left
 
 
@@ -95,6 +97,10 @@ class Channel:
                 least = done
         return least
 
+    @property
+    def _followed(self) -> int:
+        return min([follower.done for follower in self.followers], default=self.length)
+
     def slice(self, start: int, end: int) -> str:
         return self.pending[start - self.base : end - self.base]
 
@@ -111,6 +117,8 @@ class Channel:
 
     async def follow(self, bench: Bench) -> Verdict:
         """Have the followers read what is new, a long piece bit by bit."""
+        if self.length - self.clear > _FAR and self.length - self._followed > _FAR:
+            return await asyncio.to_thread(self._follow, bench, self.length)
         if self.length - self.read <= _BIT:
             return self._follow(bench, self.length)
         said, pace = ALLOW, Pace()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from operator import attrgetter
+from typing import NamedTuple
 
 
 class Action(IntEnum):
@@ -25,8 +25,7 @@ class Action(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace `text[start:end]` (code points of the passage's text) by `new`."""
 
     start: int
@@ -80,9 +79,6 @@ class Verdict:
 ALLOW = Verdict()
 
 
-_PLACE = attrgetter("start", "end", "new")
-
-
 def applied(text: str, edits: Iterable[Edit]) -> str:
     """`text` with `edits` made. Overlapping edits become one that spans them; the first one's `new` stands for it."""
     out: list[str] = []
@@ -96,10 +92,13 @@ def applied(text: str, edits: Iterable[Edit]) -> str:
 def disjoint(edits: Iterable[Edit]) -> list[tuple[int, int, str]]:
     """`edits` as (start, end, new), in order, none overlapping another."""
     merged: list[tuple[int, int, str]] = []
-    for edit in sorted(edits, key=_PLACE):  # as they compare, and five times as fast
-        if merged and edit.start < merged[-1][1]:
+    reached = 0
+    for edit in sorted(edits):
+        if edit[0] < reached:
             start, end, new = merged[-1]
-            merged[-1] = (start, max(end, edit.end), new)
+            reached = max(end, edit[1])
+            merged[-1] = (start, reached, new)
         else:
-            merged.append((edit.start, edit.end, edit.new))
+            merged.append(edit)
+            reached = edit[1]
     return merged

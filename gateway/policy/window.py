@@ -211,7 +211,7 @@ class Window:
         found = [e for e in found if not channel.touched(e.start, e.end)]
         for edit in [e for e in channel.edits if start <= e.start < start + end]:
             channel.edits.remove(edit)
-            channel.edits.add(replace(edit, new=applied(edit.new, self._given(channel, edit.new))))
+            channel.edits.add(edit._replace(new=applied(edit.new, self._given(channel, edit.new))))
         channel.edits.update(found)
         return start + end
 
@@ -220,7 +220,7 @@ class Window:
         edits = self.vault.edits(text)
         if channel.passage.channel != "arguments":
             return edits
-        return [replace(edit, new=orjson.dumps(edit.new).decode()[1:-1]) for edit in edits]
+        return [edit._replace(new=orjson.dumps(edit.new).decode()[1:-1]) for edit in edits]
 
 
 def _follower(bound: Bound) -> Follower:

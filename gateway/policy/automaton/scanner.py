@@ -9,12 +9,12 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import NamedTuple
 
 from gateway.policy.automaton.dfa import YOUNG, Config, Dfa, Hits, Move
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Match:
+class Match(NamedTuple):
     """`text[start:end]` matched `rule`."""
 
     start: int

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from itertools import groupby
-from operator import attrgetter
+from operator import itemgetter
 from pathlib import Path
 
 import re2
@@ -102,11 +102,11 @@ class PatternRail:
         found = list(_merged(matches))
         if not found:
             return ALLOW
-        counts = Counter(match.rule for match in found)
+        counts = Counter(map(_RULE, found))
         findings = frozenset(Finding(self.name, self.rules[rule].name, count) for rule, count in counts.items())
         if self.action is not Action.REDACT:
             return Verdict(self.action, findings)
-        edits = frozenset(Edit(m.start, m.end, self.rules[m.rule].placeholder) for m in found)
+        edits = frozenset(Edit(start, end, self.rules[rule].placeholder) for start, end, rule in found)
         return Verdict(self.action, findings, edits)
 
 
@@ -231,7 +231,7 @@ def _explained(error: re2.error) -> str:
     return f"RE2 cannot compile it ({said}); {hint}"
 
 
-_ORDER, _RULE = attrgetter("rule", "start", "end"), attrgetter("rule")
+_ORDER, _RULE = itemgetter(2, 0, 1), itemgetter(2)
 
 
 def _merged(matches: Iterable[Match]) -> Iterator[Match]:
