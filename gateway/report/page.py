@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from gateway.report.chart import chart
 from gateway.report.figures import TIMES, Report, Row
-from gateway.report.screen import ms, usd
+from gateway.report.tables import Table, grouped, ms, others, usd
 
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
@@ -45,8 +45,10 @@ def _parts(report: Report) -> Iterator[str]:
     for name, rows in report.groups.items():
         yield f"<h2>By {escape(name)}</h2>"
         yield from _charts(name, rows)
-        yield _group(name, rows)
-    yield from _tables(report)
+        yield _table(grouped(name, rows))
+    for other in others(report):
+        yield f"<h2>{escape(other.title.capitalize())}</h2>"
+        yield _table(other)
 
 
 def _facts(report: Report) -> str:
@@ -107,54 +109,14 @@ def _shares(axes: Axes, rows: Sequence[Row]) -> None:
     axes.barh([row.name for row in rows][::-1], [row.usd for row in rows][::-1], color=_BLUE)
 
 
-def _group(name: str, rows: Sequence[Row]) -> str:
-    head = [
-        name,
-        "exchanges",
-        "failed",
-        "refused",
-        "in",
-        "out",
-        "cost $",
-        "$ each",
-        "P50 ms",
-        "P95",
-        "P99",
-        "first P50",
-    ]
-    return _table(head, 1, [[
-        row.name, f"{row.exchanges:,}", f"{row.failed:.1%}", f"{row.refused:.1%}", f"{row.input_tokens:,}",
-        f"{row.output_tokens:,}", usd(row.usd), usd(row.usd_each), *(ms(row.total_ms, at) for at in range(3)),
-        ms(row.first_token_ms, 0),
-    ] for row in rows])  # fmt: skip
-
-
-def _tables(report: Report) -> Iterator[str]:
-    if report.refusals:
-        yield "<h2>Refused by</h2>"
-        rows = [[r.policy, r.stage, r.rail, r.rule, f"{r.stopped:,}", f"{r.watched:,}"] for r in report.refusals]
-        yield _table(["policy", "stage", "rail", "rule", "stopped", "watched only"], 4, rows)
-    if report.failures:
-        yield "<h2>Went wrong</h2>"
-        rows = [[f.upstream, f.error, str(f.status), f"{f.count:,}"] for f in report.failures]
-        yield _table(["upstream", "error", "status", "exchanges"], 2, rows)
-    if report.scores:
-        yield "<h2>Scores</h2>"
-        rows = [[s.metric, f"{s.answers:,}", f"{s.mean:.3f}", *(f"{v:.3f}" for v in s.spread)] for s in report.scores]
-        yield _table(["metric", "answers", "mean", "P5", "P50", "P95"], 1, rows)
-    if report.machines:
-        yield "<h2>Machines paid by the hour</h2>"
-        rows = [[m.upstream, f"{m.hours:,.2f}", usd(m.bill), usd(m.attributed), usd(m.idle)] for m in report.machines]
-        yield _table(["upstream", "hours", "bill $", "used $", "idle $"], 1, rows)
-
-
-def _table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
-    """The first `words` columns are text, the others numbers."""
+def _table(given: Table) -> str:
+    words = len(given.words)
 
     def cells(row: Sequence[str], tag: str) -> str:
         return "".join(
             f"<{tag}{' class=word' if at < words else ''}>{escape(cell)}</{tag}>" for at, cell in enumerate(row)
         )
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f'<div class="wide"><table><tr>{cells(head, "th")}</tr>{body}</table></div>'
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in given.rows)
+    head = cells([*given.words, *given.numbers], "th")
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 
 from gateway.report.figures import TIMES, Report, Row
+from gateway.report.tables import Table, grouped, ms, others, usd
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 72  # of a line of bars
+_PADDING = (0, 2, 0, 0)
 
 
 def show(report: Report, out: Console) -> None:
@@ -25,24 +27,10 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         return
     yield _heading(report)
     for name, rows in report.groups.items():
-        yield _group(name, rows)
+        yield _table(grouped(name, rows))
         if name in TIMES:
             yield _course(rows)
-    if report.refusals:
-        yield _table("refused by", ["policy", "stage", "rail", "rule"], ["stopped", "watched"], (
-            [r.policy, r.stage, r.rail, r.rule, f"{r.stopped:,}", f"{r.watched:,}"] for r in report.refusals
-        ))  # fmt: skip
-    if report.failures:
-        failures = ([f.upstream, str(f.status), f.error, f"{f.count:,}"] for f in report.failures)
-        yield _table("went wrong", ["upstream", "status", "error"], ["exchanges"], failures)
-    if report.scores:
-        scores = ([s.metric, f"{s.answers:,}", f"{s.mean:.3f}", *(f"{v:.3f}" for v in s.spread)] for s in report.scores)
-        yield _table("scores", ["metric"], ["answers", "mean", "P5", "P50", "P95"], scores)
-    if report.machines:
-        machines = (
-            [m.upstream, f"{m.hours:,.2f}", usd(m.bill), usd(m.attributed), usd(m.idle)] for m in report.machines
-        )
-        yield _table("machines", ["upstream"], ["hours", "bill $", "used $", "idle $"], machines)
+    yield from map(_table, others(report))
 
 
 def _heading(report: Report) -> Text:
@@ -56,26 +44,6 @@ def _heading(report: Report) -> Text:
         f"total P50 {ms(whole.total_ms, 0)}, P95 {ms(whole.total_ms, 1)}, P99 {ms(whole.total_ms, 2)} ms;"
         f" first token P50 {ms(whole.first_token_ms, 0)}, P95 {ms(whole.first_token_ms, 1)} ms"
     )
-
-
-def _group(name: str, rows: Sequence[Row]) -> Table:
-    numbers = ["exchanges", "failed", "refused", "in", "out", "cost $", "$ each", "P50 ms", "P95", "P99", "first P50"]
-    return _table(f"by {name}", [name], numbers, (_cells(row) for row in rows))
-
-
-def _cells(row: Row) -> list[str]:
-    return [
-        row.name,
-        f"{row.exchanges:,}",
-        f"{row.failed:.1%}",
-        f"{row.refused:.1%}",
-        f"{row.input_tokens:,}",
-        f"{row.output_tokens:,}",
-        usd(row.usd),
-        usd(row.usd_each),
-        *(ms(row.total_ms, at) for at in range(3)),
-        ms(row.first_token_ms, 0),
-    ]
 
 
 def _course(rows: Sequence[Row]) -> Text:
@@ -96,21 +64,12 @@ def bars(values: Sequence[float]) -> str:
     return "".join(_BARS[min(len(_BARS) - 1, int(value / top * len(_BARS)))] for value in means)
 
 
-def _table(title: str, words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for word in words:
-        table.add_column(word, header_style="dim", overflow="fold")
-    for number in numbers:
-        table.add_column(number, header_style="dim", justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
-
-
-def usd(dollars: float) -> str:
-    """Dollars to the micro-dollar where there are few of them."""
-    return f"{dollars:,.2f}" if dollars >= 1000 else f"{dollars:.6f}"
-
-
-def ms(times: Sequence[float] | None, at: int) -> str:
-    return f"{times[at]:,.0f}" if times else "–"
+def _table(given: Table) -> Grid:
+    grid = Grid(title=given.title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=_PADDING)
+    for word in given.words:
+        grid.add_column(word, header_style="dim", overflow="fold")
+    for number in given.numbers:
+        grid.add_column(number, header_style="dim", justify="right", no_wrap=True)
+    for row in given.rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    return grid
