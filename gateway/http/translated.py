@@ -28,6 +28,7 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.wire import body as json_body
 from gateway.wire import messages, responses, sse
 
 Object = dict[str, Any]
@@ -89,7 +90,7 @@ class Translator:
     def whole(self, status: int, content: bytes, ident: str) -> bytes:
         """An answer or, by its status, an error in OpenAI's envelope; `ident` names the exchange."""
         if status < 400:
-            return orjson.dumps(self.wire.from_chat(orjson.loads(content), self.asked))
+            return json_body.encoded(self.wire.from_chat(json_body.answer(content), self.asked))
         return self.wire.envelope(told(status, content), ident) if self.wire.envelope else content
 
     def piece(self, chunk: bytes) -> bytes:
@@ -101,7 +102,7 @@ class Translator:
             return b""
         if event.data == sse.DONE:
             return self.events.end()
-        chunk = orjson.loads(event.data)
+        chunk = json_body.answer(event.data)
         if isinstance(chunk.get("error"), dict):
             return self.events.fail(_fault(chunk["error"], UpstreamError))
         return self.events.feed(chunk)

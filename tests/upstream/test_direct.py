@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from support.answers import SSE, answer, deltas, opened, sent, stream
 from support.script import Close, Hang, Script, Send, Wait, chunk, head
 from support.scripted import Server, scripted
+from support.transport import Kept
 
 from gateway import __version__
 from gateway.config.schema import OpenAISpec, Timeouts
@@ -295,36 +296,6 @@ async def test_a_server_that_speaks_no_tls_is_unreachable(server: Server, pool: 
 # The protocol alone
 
 
-class _Wire(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__({"socket": None})
-        self.written = b""
-        self.shut = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def writelines(self, parts: object) -> None:
-        self.written += b"".join(parts)  # type: ignore[arg-type]  # bytes, as Connection gives them
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def is_closing(self) -> bool:
-        return self.shut
-
-    def abort(self) -> None:
-        self.shut = True
-
-    def pause_reading(self) -> None:
-        pass
-
-    def resume_reading(self) -> None:
-        pass
-
-
 @given(
     texts=st.lists(st.binary(min_size=1, max_size=60), max_size=8),
     cuts=st.lists(st.integers(0, 800), max_size=12),
@@ -337,7 +308,7 @@ def test_an_answer_is_the_same_however_its_bytes_are_split(texts: list[bytes], c
 
     async def fed() -> bytes:
         connection = Connection()
-        connection.connection_made(_Wire())
+        connection.connection_made(Kept())
         connection.ask("far", b"POST / HTTP/1.1\r\n\r\n")
         for start, end in pairwise(edges):
             connection.data_received(whole[start:end])
@@ -357,7 +328,7 @@ def test_no_bytes_of_a_server_raise_anything_but_our_errors(noise: bytes, cuts: 
 
     async def fed() -> None:
         connection = Connection()
-        connection.connection_made(_Wire())
+        connection.connection_made(Kept())
         connection.ask("far", b"POST / HTTP/1.1\r\n\r\n")
         for start, end in pairwise(edges):
             connection.data_received(noise[start:end])
