@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz chunking matrix chaos check docs bench lock install clean image-steps
+.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos check docs bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,15 @@ fuzz: $(STAMP) ## run the tests that make up their examples, with other ones eac
 EXAMPLES ?= 300000
 chunking: $(STAMP) ## cut streams in every way for an hour, and compare with the whole answer
 	EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n $(PYTEST_WORKERS) --hypothesis-profile=fuzz tests/matrix/test_chunking.py tests/pipeline/test_restoring.py
+
+SECONDS ?= 600
+TARGETS ?=
+
+fuzz-bytes: $(STAMP) ## fuzz each reader for SECONDS=600, led by coverage; TARGETS="events policy_file" for some of them
+	@PYTHONPATH=.:tests $(BIN)/python -m fuzz $(SECONDS) $(TARGETS) --keep .cache/fuzz
+
+fuzz-night: ## the same for an hour each
+	@$(MAKE) --no-print-directory fuzz-bytes SECONDS=3600
 
 matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 	@PYTHONPATH=.:tests $(BIN)/python -m matrix
