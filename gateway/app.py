@@ -141,15 +141,16 @@ def app(
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
     table = pipeline.routes.table
     keys = Keyring(gateway.keys)
+    completions = partial(endpoints.Completions, traced=bool(gateway.export))
     starlette = Starlette(
         routes=[
-            Route("/v1/chat/completions", endpoints.Completions(pipeline, keys, max_body)),
-            Route("/v1/completions", endpoints.Completions(pipeline, keys, max_body, codec=COMPLETIONS)),
-            Route("/v1/embeddings", endpoints.Completions(pipeline, keys, max_body, codec=EMBEDDINGS)),
-            Route("/v1/moderations", endpoints.Completions(pipeline, keys, max_body, codec=MODERATIONS)),
-            Route("/v1/messages", endpoints.Completions(pipeline, keys, max_body, translated.MESSAGES)),
-            Route("/v1/responses", endpoints.Completions(pipeline, keys, max_body, translated.RESPONSES)),
-            Route("/v1/score", endpoints.Completions(scores, keys, max_body, codec=SCORE)),
+            Route("/v1/chat/completions", completions(pipeline, keys, max_body)),
+            Route("/v1/completions", completions(pipeline, keys, max_body, codec=COMPLETIONS)),
+            Route("/v1/embeddings", completions(pipeline, keys, max_body, codec=EMBEDDINGS)),
+            Route("/v1/moderations", completions(pipeline, keys, max_body, codec=MODERATIONS)),
+            Route("/v1/messages", completions(pipeline, keys, max_body, translated.MESSAGES)),
+            Route("/v1/responses", completions(pipeline, keys, max_body, translated.RESPONSES)),
+            Route("/v1/score", completions(scores, keys, max_body, codec=SCORE)),
             Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
             Route("/healthz", endpoints.Health()),
             Route("/readyz", endpoints.Ready(lambda: silent(workers))),

@@ -39,6 +39,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     check_open(gateway)
     _check_models(gateway)
     _check_monitor(gateway)
+    _check_exports(gateway)
 
 
 def check_names(policies: Sequence[Document]) -> None:
@@ -262,3 +263,16 @@ def _check_monitor(gateway: Document) -> None:
         gateway.refuse(("monitor",), "reads the event log, so `events.path` has to be a file")
     if value.get("scoring", {}) is None:
         gateway.refuse(("monitor",), "has its vectors from the scorer, and the gateway has no `scoring`")
+
+
+def _check_exports(gateway: Document) -> None:
+    """What is sent is read from the event log; each destination has a name of its own."""
+    events, seen = gateway.value.get("events"), set()
+    for n, export in mappings(gateway.value.get("export")):
+        for kind, said in export.items():
+            name = (said.get("name") if isinstance(said, dict) else None) or kind
+            if name in seen:
+                gateway.refuse(("export", n, kind), f"another destination is called {name!r}; give it a `name`")
+            seen.add(name)
+    if seen and (events.get("path", "-") if isinstance(events, dict) else "-") == "-":
+        gateway.refuse(("export",), "sends what stands in the event log, so `events.path` has to be a file")

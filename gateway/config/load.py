@@ -153,6 +153,10 @@ def _place(gateway: Document, folder: Path) -> None:
     _resolve(value.get("scoring"), "encoder", folder)
     for key in ("state", "golden"):
         _resolve(value.get("monitor"), key, folder, bare=True)
+    for _, export in mappings(value.get("export")):
+        for section in export.values():
+            for key in ("state", "dir"):
+                _resolve(section, key, folder, bare=True)
     for _, upstream in mappings(value.get("upstreams")):
         if upstream.get("kind") == "embedded":
             _resolve(upstream, "model", folder)

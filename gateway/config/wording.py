@@ -113,7 +113,13 @@ def _words(document: Document, place: Place, error: ErrorDetails, schema: type[B
 
 
 _RAIL = "a rail is one key with its settings below it, such as `- pattern: {deny: ['…']}`"
-_NO_KIND = {"upstreams": "kind is missing (embedded, openai, litellm)", "input": _RAIL, "output": _RAIL}
+_EXPORT = "a destination is one key with its settings below it, such as `- otlp: {endpoint: 'http://…'}`"
+_NO_KIND = {
+    "upstreams": "kind is missing (embedded, openai, litellm)",
+    "input": _RAIL,
+    "output": _RAIL,
+    "export": _EXPORT,
+}
 
 
 def _choice(document: Document, place: Place, said: Any, known: list[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.observe.event import Event, Ms, Spent
+from gateway.observe.exported import ExportDropped, ExportFailing, ExportRecovered
 from gateway.observe.noticed import (
     DriftCleared,
     DriftDetected,
@@ -249,6 +250,9 @@ CATALOGUE: Mapping[str, type[Event]] = MappingProxyType(
         "signal.raised": SignalRaised,
         "signal.cleared": SignalCleared,
         "webhook.failed": WebhookFailed,
+        "export.failing": ExportFailing,
+        "export.recovered": ExportRecovered,
+        "export.dropped": ExportDropped,
     }
 )
 

@@ -115,6 +115,19 @@ class Trail:
         ours = os.fstat(self._file.fileno())
         return not os.path.samestat(there, ours) or ours.st_size < self._file.tell()
 
+    @property
+    def left(self) -> int:
+        """Bytes that were not read yet, of the file that is read and of the one in its place."""
+        try:
+            there = self._path.stat()
+        except OSError:
+            return 0
+        if not self._file:
+            return there.st_size
+        ours = os.fstat(self._file.fileno())
+        more = 0 if os.path.samestat(there, ours) else there.st_size
+        return max(0, ours.st_size - self._file.tell()) + more
+
     def read(self, size: int = AT_ONCE) -> bytes:
         found, self.fresh = self._file.read(size) if self._file else b"", False
         if not found and self.ended:
@@ -144,8 +157,8 @@ class Lines:
     def __init__(self, path: Path, mark: Mark | None = None) -> None:
         self._trail, self._rest = Trail(path, mark), b""
 
-    def read(self) -> list[bytes]:
-        new = self._trail.read()
+    def read(self, size: int = AT_ONCE) -> list[bytes]:
+        new = self._trail.read(size)
         rest = b"" if self._trail.fresh else self._rest
         *whole, self._rest = (rest + new).split(b"\n")
         return whole
@@ -153,6 +166,11 @@ class Lines:
     @property
     def mark(self) -> Mark:
         return self._trail.mark(len(self._rest))
+
+    @property
+    def left(self) -> int:
+        """Bytes that were not read yet."""
+        return self._trail.left
 
     def close(self) -> None:
         self._trail.close()

@@ -12,7 +12,7 @@ import orjson
 from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.config.schema import Config, EmbeddedSpec, Scoring
 from gateway.policy.rails import guardrails_ai, nemo, pii
-from gateway.serve import watching
+from gateway.serve import exporting, watching
 from gateway.upstream import litellm
 from gateway.worker.supervisor import Host
 
@@ -64,7 +64,7 @@ def needs(config: Config) -> list[Need]:
     """Workers and embedded models. Raises `ConfigError`."""
     specs = [spec for spec in config.gateway.upstreams if isinstance(spec, EmbeddedSpec)]
     models = [Model(spec, sha256(f"model {spec.model_dump_json()}".encode()).hexdigest()) for spec in specs]
-    return [*workers(config), *_monitor(config), *models]
+    return [*workers(config), *_monitor(config), *_exports(config), *models]
 
 
 def _monitor(config: Config) -> list[Worker]:
@@ -74,6 +74,15 @@ def _monitor(config: Config) -> list[Worker]:
         return []
     mark = _mark(config, watching.NAME, watching.ENGINE, spec)
     return [Worker(watching.NAME, watching.ENGINE, spec, mark, config.folder)]
+
+
+def _exports(config: Config) -> list[Worker]:
+    """As with the monitor: whoever only tries policies sends nothing."""
+    return [
+        Worker(name, engine, spec, _mark(config, name, engine, spec), config.folder)
+        for name, spec in exporting.specs(config).items()
+        for engine in [exporting.ENGINES[name]]
+    ]
 
 
 def hosts(config: Config, folder: Path) -> list[Host]:

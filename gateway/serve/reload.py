@@ -16,7 +16,7 @@ from gateway.errors import ConfigError, Problem, TidegateError
 from gateway.front.order import Order
 from gateway.observe.log import Log
 from gateway.policy.load import digest
-from gateway.serve import watching
+from gateway.serve import exporting, watching
 from gateway.serve.crew import Crew, Member, addresses
 from gateway.serve.fronts import Fronts
 from gateway.serve.listener import Say
@@ -37,7 +37,8 @@ class Standing:
 
     def order(self, generation: int) -> Order:
         sockets, models = addresses(self.members, Worker), addresses(self.members, Model)
-        sockets.pop(watching.NAME, None)  # HTTP processes do without it, whether it lives or not
+        for name in (watching.NAME, *exporting.ENGINES):  # HTTP processes do without them, whether they live or not
+            sockets.pop(name, None)
         return Order(generation, self.config, sockets, models)
 
     def digests(self) -> dict[str, str]:

@@ -22,7 +22,7 @@ from gateway.config.schema import Config
 from gateway.errors import TidegateError
 from gateway.observe.log import Log, open_log
 from gateway.observe.stderr import quiet
-from gateway.serve import watching
+from gateway.serve import exporting, watching
 from gateway.serve.banner import banner
 from gateway.serve.crew import Crew, addresses
 from gateway.serve.folder import runtime
@@ -84,6 +84,7 @@ class Serving:
     fronts: Fronts = field(init=False)
     reloads: Reloads = field(init=False)
     watching: watching.Watching = field(init=False)
+    exporting: exporting.Exporting = field(init=False)
 
     async def run(self) -> int:
         self._begin()
@@ -102,6 +103,7 @@ class Serving:
         self.fronts = Fronts(self.listener, first.order(1), self.tally, self._report)
         self.reloads = Reloads(self.reading, self.crew, self.fronts, self.tally, self.log, self.say, {1: first})
         self.watching = watching.Watching(self.log, self.tally)
+        self.exporting = exporting.Exporting(self.log, self.tally)
         self.fronts.released = self.reloads.release
         self.fronts.start(self.config.gateway.server.workers)
 
@@ -136,11 +138,12 @@ class Serving:
                     _LOG.error("could not reload", exc_info=error)
 
     async def _follow(self) -> None:
-        """Ask the monitor of what stands now."""
+        """Ask the monitor and the exporters of what stands now."""
         current = self.reloads.current
         monitor = current.config.gateway.monitor
-        address = addresses(current.members, Worker).get(watching.NAME)
-        await self.watching.follow(address, monitor.webhook if monitor else None)
+        found = addresses(current.members, Worker)
+        await self.watching.follow(found.get(watching.NAME), monitor.webhook if monitor else None)
+        await self.exporting.follow(found)
 
     def _announce(self) -> None:
         host, port = self.listener.getsockname()[:2]
@@ -162,6 +165,7 @@ class Serving:
         """The HTTP processes finish what is under way, then the workers go."""
         await self.fronts.drained(self.config.gateway.server.drain_s, self.hurry)
         await self.watching.close()
+        await self.exporting.close()
         await self.crew.keep([])
         await self.reloads.close()
         if self.announced is not None:

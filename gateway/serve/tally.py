@@ -17,6 +17,7 @@ class Tally:
     generation: int = 1
     gone: str = ""
     watched: str = ""  # what the monitor shows
+    exported: str = ""  # what the exporters do
     restarts: Counter = field(default_factory=lambda: Metrics().restarts)
     readings: Counter = field(
         default_factory=lambda: Counter(
@@ -29,7 +30,7 @@ class Tally:
         self.gone = exposition.summed([self.gone, text], counted=True)
 
     def summed(self, texts: Iterable[str]) -> str:
-        return exposition.summed([*texts, self.gone, self._own(), self.watched])
+        return exposition.summed([*texts, self.gone, self._own(), self.watched, self.exported])
 
     def _own(self) -> str:
         generation = Gauge("tidegate_config_generation", "Configuration in use.", lambda: self.generation)

@@ -14,6 +14,8 @@ from gateway.errors import UpstreamBroken
 from gateway.upstream.connection import Connection, Head
 from gateway.upstream.pool import Origin, Pool
 
+_JSON = {"content-type": "application/json", "accept": "application/json"}
+
 LARGEST = 4 * 1024 * 1024  # bytes of an answer
 
 
@@ -24,7 +26,12 @@ class Post:
         self._pool = pool
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_s: float) -> tuple[int, bytes]:
-        """The answer's status and body, a redirect's like any other's.
+        """Of JSON: the answer's status and body, a redirect's like any other's. Raises as `send` does."""
+        head, content = await self.send(url, body, {**_JSON, **headers}, deadline_s)
+        return head.status, content
+
+    async def send(self, url: str, body: bytes, headers: Mapping[str, str], deadline_s: float) -> tuple[Head, bytes]:
+        """Of anything, whose type `headers` tell: the answer's head and body.
 
         Raises UpstreamTimeout where it is not whole within `deadline_s`, UpstreamUnreachable where nobody answers,
         UpstreamBroken where the answer is no HTTP, compressed though that was not asked for, or over `LARGEST`.
@@ -35,7 +42,7 @@ class Post:
         try:
             connection.ask(origin.host, _request(url, origin, headers, len(body)), body)
             head = await connection.head(until)
-            return head.status, await _read(connection, head, until)
+            return head, await _read(connection, head, until)
         finally:
             self._pool.give(origin, connection)
 
@@ -59,8 +66,6 @@ def _request(url: str, origin: Origin, headers: Mapping[str, str], length: int) 
         f"POST {parts.path or '/'}{f'?{parts.query}' if parts.query else ''} HTTP/1.1",
         f"host: {origin.authority}",
         f"user-agent: tidegate/{__version__}",
-        "content-type: application/json",
-        "accept: application/json",
         "accept-encoding: identity",
         f"content-length: {length}",
         *(f"{name}: {value}" for name, value in headers.items()),
