@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from gateway.config.policy import Frozen, one_key
+from gateway.config.policy import Frozen
 
 Url = Annotated[str, Field(pattern=r"^https?://")]
 Text = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\r\n]*$")]
@@ -125,14 +125,6 @@ AnyExport = Annotated[
     Otlp | LangSmith | Langfuse | Phoenix | MLflow | Weave | Wandb,
     Field(discriminator="kind"),
 ]
-
-
-def _kinds(said: Any) -> Any:
-    return tuple(map(one_key, said)) if isinstance(said, tuple | list) else said
-
-
-Exports = Annotated[tuple[AnyExport, ...], BeforeValidator(_kinds)]
-"""A list of one key each, with its settings below it."""
 
 
 def named(export: AnyExport) -> str:

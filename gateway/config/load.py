@@ -45,12 +45,12 @@ def load(
         folder = copied(folder)
     _place(gateway, file.parent)
     policies = [with_secrets(_mapping(path), environ) for path in _files(gateway, folder)]
-    settings = _validated(gateway, GatewayFile, gateway.value)
+    settings = _validated(gateway, GatewayFile, _with_kinds(gateway.value))
     specs = [_validated(policy, PolicySpec, _with_kinds(policy.value)) for policy in policies]
     _link(gateway, policies, folder)
     if listen:
         _listen(gateway, listen)
-        settings = _validated(gateway, GatewayFile, gateway.value)
+        settings = _validated(gateway, GatewayFile, _with_kinds(gateway.value))
     _refuse([gateway, *policies])
     if settings is None or None in specs:
         raise AssertionError("a refused document has problems")
@@ -86,10 +86,10 @@ def _validated(document: Document, schema: type[Model], value: Any) -> Model | N
 
 
 def _with_kinds(value: Any) -> Any:
-    """A policy with its rails as the schema has them: `{kind: pattern, …}`."""
+    """A file with its rails and exports as the schema has them: `{kind: pattern, …}`."""
     if not isinstance(value, dict):
         return value
-    stages = {key: value[key] for key in ("input", "output") if isinstance(value.get(key), tuple)}
+    stages = {key: value[key] for key in ("input", "output", "export") if isinstance(value.get(key), tuple)}
     return {**value, **{key: tuple(map(one_key, rails)) for key, rails in stages.items()}}
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
-from gateway.config.export import Exports
+from gateway.config.export import AnyExport
 from gateway.config.monitor import Monitor
 from gateway.config.policy import Frozen, PolicySpec
 from gateway.config.traffic import BreakerSpec, HealthSpec, Load, Pattern, Traffic
@@ -181,7 +181,7 @@ class GatewayFile(Frozen):
     routes: Annotated[tuple[RouteSpec, ...], Field(min_length=1)]
     scoring: Scoring | None = Scoring()
     monitor: Monitor | None = None
-    export: Exports = ()
+    export: tuple[AnyExport, ...] = ()
 
 
 class Config(Frozen):
