@@ -11,6 +11,7 @@
     │   ├── TooLarge                    413
     │   ├── UnsupportedMedia            415
     │   ├── Unprocessable               422
+    │   ├── HeadTooLarge                431
     │   └── TooManyRequests             429
     │       ├── RequestsLimited              more requests than the key may make
     │       ├── TokensLimited                more tokens than the key may use
@@ -118,6 +119,10 @@ class UnsupportedMedia(RequestError):
 
 class Unprocessable(RequestError):
     status = 422
+
+
+class HeadTooLarge(RequestError):
+    status = 431
 
 
 class TooManyRequests(RequestError):
