@@ -74,6 +74,7 @@ class Desk:
     shelf: Shelf
     fleet: Fleet
     going: set[str] = field(default_factory=set)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # the process was told to stop
     memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
 
 
@@ -130,11 +131,11 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
         stack.push_async_callback(mirrors.close, FAREWELL_S)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors, answers)
-        yield app(config, pipeline, found.scraped, workers, _scores(config, pipeline, workers, ledger))
+        yield app(config, pipeline, found, workers, _scores(config, pipeline, workers, ledger))
 
 
 def app(
-    config: Config, pipeline: Pipeline, scraped: ASGIApp, workers: Mapping[str, Client], scores: Scores
+    config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Client], scores: Scores
 ) -> Starlette:
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
@@ -153,8 +154,8 @@ def app(
             Route("/v1/score", completions(scores, keys, max_body, codec=SCORE)),
             Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
             Route("/healthz", endpoints.Health()),
-            Route("/readyz", endpoints.Ready(lambda: silent(workers))),
-            Route("/metrics", scraped),
+            Route("/readyz", endpoints.Ready(lambda: silent(workers), own.leaving.is_set)),
+            Route("/metrics", own.scraped),
         ]
     )
     starlette.router.default = endpoints.unknown

@@ -20,6 +20,7 @@
     ├── PolicyUnavailable               503  a rail failed and its policy is closed
     ├── AuditUnavailable                503  no record can be written
     ├── LimitsUnavailable               503  nobody can say whether the key has anything left
+    ├── Overloaded                      503  the gateway has all the requests it can take
     ├── NotSupported                    501  the upstream cannot do what was asked
     ├── UpstreamError                   502  the model's side
     │   ├── UpstreamUnreachable         502  refused, reset before an answer, DNS, TLS
@@ -178,6 +179,13 @@ class LimitsUnavailable(TidegateError):
 
     status = 503
     code = "limits_unavailable"
+
+
+class Overloaded(TidegateError):
+    """Shed before it was begun, so that what was let in is answered in time."""
+
+    status = 503
+    code = "overloaded"
 
 
 class NotSupported(TidegateError):

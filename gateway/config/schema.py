@@ -17,13 +17,25 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Server(Frozen):
-    """Where the gateway listens and what it accepts."""
+    """Where the gateway listens and what it accepts. What is counted is counted by each HTTP process.
+
+    `header_s` and `body_s` are a client's to send a request's head and its body, `write_s` to read what it is sent;
+    `leave_s` is between being told to stop, when `/readyz` says so, and closing the door.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     max_body_mb: Positive = 10.0
     drain_s: Positive = 20.0
+    leave_s: Annotated[float, Field(ge=0)] = 0.0
+    header_s: Positive = 10.0
+    body_s: Positive = 60.0
+    write_s: Positive = 60.0
+    keep_alive_s: Positive = 75.0
+    connections: Annotated[int, Field(ge=16)] = 8192
+    in_flight: Annotated[int, Field(ge=1)] = 2048
+    lag_ms: Positive = 50.0
 
 
 class Events(Frozen):

@@ -9,19 +9,19 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.app import Desk, desk
 from gateway.config.schema import Server as ServerSpec
+from gateway.front.connection import Connection
 from gateway.front.door import Door
+from gateway.front.guard import Guard
 from gateway.front.order import Order
 from gateway.front.peer import Answers, Declined, Gone, Json, Peer
 from gateway.http.client import Asgi
-
-KEEP_ALIVE_S = 75
-"""Idle seconds before a kept connection is closed: longer than clients keep theirs, as nginx has it."""
 
 FAREWELL_S = 2.0  # for exchanges that were cut off to leave their records
 SCRAPE_S = 5.0
@@ -62,8 +62,10 @@ class Front:
             self.door = Door(self.desk)
             await self.door.prepare(order)
             self.door.commit(order.generation)
-            server = _Server(settings(self.door, order.config.gateway.server))
-            cut = await self._served(server, listener)
+            spec = order.config.gateway.server
+            guard = Guard(spec, asyncio.get_running_loop().time)
+            self._count_guard(guard)
+            cut = await self._served(_Server(settings(self.door, spec, guard), guard), listener)
             await self.door.close()
             with suppress(Gone, Declined, TimeoutError):
                 await self.supervisor.ask("ended", {"cancelled": cut, "metrics": self._counted()}, timeout_s=FAREWELL_S)
@@ -76,14 +78,22 @@ class Front:
         await asyncio.wait({serving, up, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if server.up.is_set():
             await self.supervisor.ask("serving", self.door.generation)
+        guarding = asyncio.create_task(server.guarded())
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
+        server.guard.leaving = server.should_exit = True
+        self.desk.leaving.set()
         await serving
-        for task in (stopped, up):
+        for task in (stopped, up, guarding):
             task.cancel()
         if server.cut:
             await asyncio.wait(server.cut, timeout=FAREWELL_S)
         return len(server.cut)
+
+    def _count_guard(self, guard: Guard) -> None:
+        gauge = self.desk.metrics.gauge
+        gauge("tidegate_shed_total", "Requests refused because too many were under way.", lambda: guard.shed)
+        gauge("tidegate_evicted_total", "Connections closed for want of room.", lambda: guard.evicted)
+        gauge("tidegate_expired_total", "Connections closed in the middle of a request.", lambda: guard.expired)
 
     # What the supervisor asks for
 
@@ -130,10 +140,15 @@ class Scraped:
 class _Server(uvicorn.Server):
     """uvicorn's, with the signals left to us: it would end the process by the signal it got, records unwritten."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, guard: Guard) -> None:
         super().__init__(config)
+        self.guard = guard
         self.up = asyncio.Event()
         self.cut: list[asyncio.Task[None]] = []  # what outlasted the drain
+
+    async def guarded(self) -> None:
+        state = self.server_state
+        await self.guard.run(state.connections, state.tasks)  # type: ignore[arg-type]  # all connections are ours
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -148,17 +163,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-def settings(app: ASGIApp, server: ServerSpec) -> uvicorn.Config:
+def settings(app: ASGIApp, server: ServerSpec, guard: Guard) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=partial(Connection, guard),  # type: ignore[arg-type]  # called, as the class would be
         ws="none",
         lifespan="off",
         access_log=False,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(server.drain_s),
     )

@@ -127,11 +127,15 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """`GET /readyz`: everything the routes need answers too; 503 names what does not."""
+    """`GET /readyz`: everything the routes need answers too; 503 names what does not, or says that we are leaving."""
 
     waiting: Callable[[], Awaitable[Sequence[str]]]
+    leaving: Callable[[], bool] = bool
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        if self.leaving():
+            await _json(Asgi(send), 503, {"status": "stopping"})
+            return
         missing = list(await self.waiting())
         if missing:
             await _json(Asgi(send), 503, {"status": "starting", "waiting_for": missing}, {"retry-after": "1"})
