@@ -2,7 +2,8 @@
 
 One async generator, `Relay.relayed`, walks the upstream's chunks; decoding, judging and tallying are plain objects it
 asks in turn. An event leaves when every text in it is clear, in the order it came; one that nobody touched leaves as
-the bytes it came as.
+the bytes it came as. Where nobody needs to be waited for, a chunk goes the same way the moment it comes: by `_poured`,
+without a task being woken.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from gateway.errors import PolicyBlocked, PolicyUnavailable, TidegateError, Upst
 from gateway.exchange import Exchange
 from gateway.policy.channel import Channel
 from gateway.policy.policy import enforce
+from gateway.policy.verdict import ALLOW
 from gateway.policy.window import Span, Window
+from gateway.upstream import Chunks, Flowing
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope, logprobs, sse
+from gateway.wire.alike import Alike
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.passage import Path
 from gateway.wire.usage import Counts
@@ -92,11 +96,12 @@ class Tally:
                 self.finish = chat.finish_word(reason)
         spoken = [text for text in texts if text.key is not None]
         if spoken:
-            self._note_texts(spoken)
+            self.hear(spoken)
             if len(self.tokens) < _TOKENS:
                 self.tokens += logprobs.tokens(chunk)
 
-    def _note_texts(self, texts: list[chat.Delta]) -> None:
+    def hear(self, texts: list[chat.Delta]) -> None:
+        """What the model says in a chunk that tells nothing else."""
         now = self.clock()
         if self.last is not None:
             self.gaps.append(now - self.last)
@@ -124,6 +129,14 @@ class Keeper(Protocol):
     def left(self, spans: Iterable[Span], channels: Mapping[Hashable, Channel]) -> None: ...
 
 
+class Outlet(Protocol):
+    """Where a stream's pieces can be told at once. While it is not `open`, they go the way that can wait."""
+
+    @property
+    def open(self) -> bool: ...
+    def write(self, piece: bytes) -> None: ...
+
+
 @dataclass(slots=True)
 class Relay:
     """One stream on its way through. `hide_usage` drops the usage chunk that only the gateway asked for."""
@@ -138,18 +151,21 @@ class Relay:
     keeper: Keeper | None = None
     held: deque[Held] = field(default_factory=deque)
     decoder: sse.Decoder = field(default_factory=sse.Decoder)
+    outlet: Outlet | None = None
+    alike: Alike = field(default_factory=Alike)
+    busy: float = 0.0  # seconds that were ours while the upstream was waited for
 
-    async def relayed(self, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async def relayed(self, chunks: Chunks) -> AsyncGenerator[bytes, None]:
         """The client's bytes, but for the `last` ones: when it comes to those the exchange can be recorded.
+
+        Bytes that the `outlet` was told are not among them.
 
         Rails that only watch keep the client waiting for one event, the last.
 
         Raises `PolicyBlocked`, `PolicyUnavailable` or `UpstreamError`; `ending` says how the stream ends then.
         """
         out: list[bytes] = []
-        while not self.done and (chunk := await self._next(chunks)):
-            for event in self._decoded(chunk):
-                self._take(event)
+        while not self.done and await self._came(chunks):
             out = await self._passed()
             if out and not self.done:
                 yield b"".join(out)
@@ -161,13 +177,41 @@ class Relay:
             out = out[-1:]
         self.last = b"".join(out)
 
-    async def _next(self, chunks: AsyncGenerator[bytes, None]) -> bytes:
-        """The upstream's next bytes, none at its end; the wait is the upstream's time, not ours."""
+    async def _came(self, chunks: Chunks) -> bool:
+        """Take what the upstream says next; False at its end. The wait is the upstream's time, not ours."""
+        began, self.busy, clock = self.tally.clock(), 0.0, self.tally.clock
+        try:
+            if isinstance(chunks, Flowing):
+                return await chunks.flow(self._poured)
+            chunk = await anext(chunks, b"")
+        finally:
+            self.exchange.timing.upstream += clock() - began - self.busy
+        self._taken(chunk)
+        return bool(chunk)
+
+    def _poured(self, chunk: bytes) -> bool:
+        """Take a chunk and pass on what may leave, if nobody needs to be waited for: neither a rail nor the client."""
         began = self.tally.clock()
         try:
-            return await anext(chunks, b"")
+            self._taken(chunk)
+            if self.done or self.outlet is None or not self.outlet.open or not self._judged():
+                return False
+            if out := self._left():
+                self.outlet.write(b"".join(out))
+            return True
         finally:
-            self.exchange.timing.upstream += self.tally.clock() - began
+            self.busy += self.tally.clock() - began
+
+    def _judged(self) -> bool:
+        """Whether all rails that had to be asked could answer at once."""
+        verdict = self.window.judged() if self.window.fresh else ALLOW
+        if verdict is not None:
+            enforce(verdict, self.refusal)
+        return verdict is not None
+
+    def _taken(self, chunk: bytes) -> None:
+        for event in self._decoded(chunk):
+            self._take(event)
 
     def _decoded(self, chunk: bytes) -> list[sse.Event]:
         try:
@@ -179,15 +223,17 @@ class Relay:
         """Queue one event and feed its texts to the window. What follows `[DONE]` is nobody's."""
         if self.done:
             return
+        mould = self.alike.mould
+        if mould is not None and not event.other and (text := self.alike.read(event.data)):
+            self.tally.hear([text])
+            self._hold(event, mould.chunk, [text])
+            return
         chunk, texts = self._read(event)
         self.tally.note(chunk, texts)
         if self.hide_usage and chat.only_usage(chunk):
             return
-        if self.keeper:
-            self.keeper.came(texts, judged=not self.window.idle)
-        if event.other:
-            texts.append(chat.Delta(None, _OTHER, event.other.decode("utf-8", "replace"), "field"))
-        self.held.append(Held(event, chunk, self._fed(texts), any(text.key is not None for text in texts)))
+        self.alike.learn(event.data, chunk, texts)
+        self._hold(event, chunk, texts)
         if event.data == sse.DONE:
             self.done = True
             self.window.finish()
@@ -201,6 +247,13 @@ class Relay:
         except json_body.Unreadable as error:
             raise UpstreamBroken(f"The upstream sent a stream event that cannot be read: {error}.") from None
 
+    def _hold(self, event: sse.Event, chunk: dict[str, Any], texts: list[chat.Delta]) -> None:
+        if self.keeper:
+            self.keeper.came(texts, judged=not self.window.idle)
+        if event.other:
+            texts.append(chat.Delta(None, _OTHER, event.other.decode("utf-8", "replace"), "field"))
+        self.held.append(Held(event, chunk, self._fed(texts), any(text.key is not None for text in texts)))
+
     def _fed(self, texts: list[chat.Delta]) -> tuple[tuple[Path, Span], ...]:
         size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         self.exchange.scannable += size
@@ -213,6 +266,10 @@ class Relay:
         """The events that may leave now."""
         if self.window.fresh:
             enforce(await self.window.judge(), self.refusal)
+        return self._left()
+
+    def _left(self) -> list[bytes]:
+        """The events that leave: those at the front of which all is judged."""
         out: list[bytes] = []
         while self.held and self.held[0].clear:
             held = self.held.popleft()
@@ -243,7 +300,7 @@ class Relay:
         return self.tally.codec.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
 
 
-async def drained(chunks: AsyncGenerator[bytes, None]) -> None:
+async def drained(chunks: Chunks) -> None:
     """Read what little a finished upstream may still say, so that its connection can be used again."""
     with suppress(TimeoutError, UpstreamError):
         async with asyncio.timeout(_DRAIN_S):

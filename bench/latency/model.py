@@ -12,6 +12,7 @@ from itertools import cycle
 from typing import Any
 
 import orjson
+import uvloop
 
 PROSE = (
     "The harbour wakes before the town does. Nets are mended on the quay, and somebody counts 12 crates twice. "
@@ -99,4 +100,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -11,9 +11,10 @@ import re
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.errors import HeadTooLarge, RequestError
+from gateway.http.outlet import Protocol
 from gateway.wire import envelope
 
 HEAD_BYTES = 64 * 1024  # nginx takes 32 KiB of headers, Envoy 60
@@ -27,7 +28,7 @@ _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(?::([0
 _PORTS = 65535
 
 
-class Framed(HttpToolsProtocol):
+class Framed(Protocol):
     """One connection of a client. `declined` is told what is wrong with a request that is none."""
 
     def __init__(self, *args: Any, **more: Any) -> None:

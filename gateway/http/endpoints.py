@@ -16,6 +16,7 @@ from gateway.errors import MethodNotAllowed, NotFound, TidegateError, Unauthenti
 from gateway.exchange import Exchange, Timing
 from gateway.http.auth import Keyring
 from gateway.http.client import Asgi, Gone, body, while_there
+from gateway.http.outlet import outlet
 from gateway.http.translated import Translator, Wire
 from gateway.pipeline.run import Call, Client, Ledger
 from gateway.wire import envelope, trace
@@ -70,7 +71,8 @@ class Completions:
         started, (of, parent, context) = exchange.timing.started, trace.taken(scope["headers"])
         if self.traced:
             context = trace.continued(exchange.id, of, context)
-        call = Call(exchange.id, self.endpoint, raw, principal, started, of, context, self.codec, twin, parent)
+        said = self.endpoint, raw, principal, started, of, context, self.codec, twin, parent
+        call = Call(exchange.id, *said, outlet(scope))
         await while_there(self.pipeline.run(call, client), receive)
 
     async def _reject(self, exchange: Exchange, error: TidegateError, client: Client, twin: Translator | None) -> None:

@@ -70,7 +70,7 @@ class Pipeline:
         """Answer `call` to `client` and leave its record, however it ends."""
         exchange = Exchange(call.id, call.endpoint, Timing(call.started), call.trace, call.principal.name)
         exchange.received, exchange.parent = len(call.raw), call.parent
-        sent = Response(exchange, client, self.ledger, self.clock, call.twin)
+        sent = Response(exchange, client, self.ledger, self.clock, call.twin, outlet=call.outlet)
         walk = self._moderated if call.codec is MODERATIONS else self._answer
         try:
             await walk(call, exchange, sent)
@@ -246,7 +246,7 @@ class Pipeline:
 
     async def _stream(self, reply: Reply, run: Run, sent: Response) -> None:
         relay = Relay(run.window(), run.tally, run.exchange, run.policy.spec.refusal, run.asked_usage)
-        sent.relay = relay
+        sent.relay, relay.outlet = relay, sent
         relay.keeper = run.capture if self.capture != "none" else None
         async with aclosing(reply.chunks) as chunks, aclosing(relay.relayed(chunks)) as told:
             async for chunk in told:

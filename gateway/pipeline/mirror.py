@@ -22,7 +22,7 @@ from gateway.pipeline import request
 from gateway.pipeline.run import Answer, Call, Run
 from gateway.routing import Answered, Asked, Target
 from gateway.stream import Tally
-from gateway.upstream import Ask, Reply
+from gateway.upstream import Ask, Chunks, Reply
 from gateway.wire import body as json_body
 from gateway.wire import sse
 
@@ -167,7 +167,7 @@ async def _read(reply: Reply, shadow: Run) -> None:
         _noted(b"".join(parts), shadow)
 
 
-async def _bounded(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _bounded(chunks: Chunks) -> AsyncGenerator[bytes, None]:
     size = 0
     async with aclosing(chunks):
         async for chunk in chunks:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from gateway.errors import NotSupported, PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
 from gateway.exchange import Exchange, Outcome
 from gateway.pipeline.run import Answer, Client, Ledger, Run, Twin
-from gateway.stream import Relay
+from gateway.stream import Outlet, Relay
 from gateway.upstream import Reply
 from gateway.wire import envelope
 
@@ -27,6 +27,7 @@ class Response:
     relay: Relay | None = None
     begun: bool = False
     recorded: bool = False
+    outlet: Outlet | None = None
 
     async def whole(self, reply: Reply, raw: bytes) -> None:
         await self._cleared()
@@ -44,6 +45,18 @@ class Response:
         headers = {} if self.begun else {**_passed_on(reply), "cache-control": "no-cache", **self.headers()}
         self.begun = True
         await self.client.write(self._counted(chunk), headers)
+
+    @property
+    def open(self) -> bool:
+        """Whether a stream has begun that can go on by `write`. It began after the request was judged."""
+        return self.begun and self.outlet is not None and self.outlet.open
+
+    def write(self, piece: bytes) -> None:
+        """`chunk`, for one that needs not wait."""
+        if self.outlet is not None:
+            self.outlet.write(self._counted(piece))
+        if self.run and self.run.kept:
+            self.run.kept.came(piece)
 
     async def last(self, reply: Reply, chunk: bytes) -> None:
         """Write a stream's last bytes. A client that has them may leave: the record comes first."""

@@ -17,7 +17,7 @@ from gateway.policy.policy import Bench, Bound, Policy
 from gateway.policy.vault import Vault
 from gateway.policy.window import Window
 from gateway.routing import Route, Target
-from gateway.stream import Tally
+from gateway.stream import Outlet, Tally
 from gateway.upstream import Reply
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.logprobs import Token
@@ -45,9 +45,10 @@ class Twin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it came in. `trace` and `parent` are W3C trace and span ids, `started` an instant on the pipeline's clock.
+    """A request as it came in. `trace` and `parent` are W3C trace and span ids, `started` an instant on our clock.
 
-    `twin` is what the client is told in its place, where it speaks another wire.
+    `twin` is what the client is told in its place, where it speaks another wire; `outlet` takes pieces of a stream that
+    need not wait.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Call:
     codec: Codec = CHAT
     twin: Twin | None = None
     parent: str = ""
+    outlet: Outlet | None = None
 
 
 class Client(Protocol):

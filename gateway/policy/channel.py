@@ -115,11 +115,24 @@ class Channel:
 
     # Judging
 
+    @property
+    def far(self) -> bool:
+        """Whether followers have so much to read that others should have their turn in between."""
+        return self.length - self.read > _BIT or self._farther
+
+    @property
+    def _farther(self) -> bool:
+        return self.length - self.clear > _FAR and self.length - self._followed > _FAR
+
+    def followed(self, bench: Bench) -> Verdict:
+        """Have the followers read what is new, which is not `far`."""
+        return self._follow(bench, self.length)
+
     async def follow(self, bench: Bench) -> Verdict:
         """Have the followers read what is new, a long piece bit by bit."""
-        if self.length - self.clear > _FAR and self.length - self._followed > _FAR:
+        if self._farther:
             return await asyncio.to_thread(self._follow, bench, self.length)
-        if self.length - self.read <= _BIT:
+        if not self.far:
             return self._follow(bench, self.length)
         said, pace = ALLOW, Pace()
         while self.read < self.length:
@@ -131,6 +144,8 @@ class Channel:
     def _follow(self, bench: Bench, end: int) -> Verdict:
         delta, self.read = self.slice(self.read, end), end
         final = self.final and end == self.length
+        if not delta and not final:
+            return ALLOW
         said = ALLOW
         for follower in self.followers:
             verdict = bench.followed(follower.bound, partial(follower.step, delta, end, final=final))

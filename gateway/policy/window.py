@@ -74,6 +74,7 @@ class Window:
     alone: list[Channel] = field(default_factory=list)  # kept for those who watch
     known: dict[tuple[Path, str], Span] = field(default_factory=dict)
     fresh: dict[Channel, None] = field(default_factory=dict)
+    heard: Verdict = ALLOW  # of rails that followed what others still have to be asked about
     matching: Sequence[Bound] = field(init=False)
     groups: Sequence[Group] = field(init=False)
     watched: bool = field(init=False)
@@ -138,9 +139,23 @@ class Window:
             if group.acts and verdict.action is not Action.BLOCK:
                 verdict |= await self._asked(group, self.fresh)
         if verdict.action is not Action.BLOCK:
+            self._passed()
+        return verdict
+
+    def judged(self) -> Verdict | None:
+        """`judge`, where nobody needs to be waited for; else None, and `judge` has what is left to do."""
+        if any(channel.far for channel in self.fresh):
+            return None
+        verdict = ALLOW
+        if self.matching:
             for channel in self.fresh:
-                self._clear(channel)
-            self.fresh.clear()
+                verdict |= channel.followed(self.bench)
+        if verdict.action is not Action.BLOCK:
+            for group in self.groups:
+                if group.acts and any(group in c.done and c.segments(group) for c in self.fresh):
+                    self.heard |= verdict
+                    return None
+            self._passed()
         return verdict
 
     async def watch(self) -> None:
@@ -163,7 +178,7 @@ class Window:
         return verdict
 
     async def _followed(self) -> Verdict:
-        verdict = ALLOW
+        verdict, self.heard = self.heard, ALLOW
         if self.matching:
             for channel in self.fresh:
                 verdict |= await channel.follow(self.bench)
@@ -195,6 +210,11 @@ class Window:
                 span.channel.rewrite(span.start, span.end, text, verdict.edits)
             span.channel.done[group] = span.end
         return said
+
+    def _passed(self) -> None:
+        for channel in self.fresh:
+            self._clear(channel)
+        self.fresh.clear()
 
     def _clear(self, channel: Channel) -> None:
         """Move what may be delivered forward; placeholders of the vault are held until whole, then given back."""

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+
+class Chunks(Protocol):
+    """Bytes as they come; an async generator is one. Leaving them early is said by `aclose`."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    def __anext__(self) -> Awaitable[bytes]: ...
+    def aclose(self) -> Awaitable[None]: ...
+
+
+@runtime_checkable
+class Flowing(Protocol):
+    """Chunks that can be poured out: each goes to `sink` the moment it comes, with no task being woken for it.
+
+    `flow` returns True when `sink` says that it wants no more, False at the end; it raises what `sink` raises.
+    """
+
+    async def flow(self, sink: Callable[[bytes], bool]) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +49,7 @@ class Reply:
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    chunks: AsyncGenerator[bytes, None]
+    chunks: Chunks
 
     def header(self, name: str, default: str = "") -> str:
         return next((v for k, v in self.headers if k.lower() == name), default)

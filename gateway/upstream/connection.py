@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import select
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httptools
@@ -18,6 +19,9 @@ HEAD_BYTES = 64 * 1024  # nginx and Envoy stop at 32 and 60 KiB of headers
 HEAD_FIELDS = 256
 INTERIM = 16  # 1xx answers before the real one
 HIGH_WATER = 256 * 1024  # bytes read ahead of a slow reader, then TCP's window holds the server back
+
+Sink = Callable[[bytes], bool]
+"""Takes a piece of a body the moment it comes, and says whether it will take another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._paused = False
         self._asked = False
         self._keep = True
@@ -64,6 +69,8 @@ class Connection(asyncio.Protocol):
         self._held = 0
         self._done = False
         self._fault: UpstreamError | None = None
+        self._sink: Sink | None = None
+        self._patience = self._until = self._end = 0.0
 
     # Reading the answer
 
@@ -84,6 +91,28 @@ class Connection(asyncio.Protocol):
             if self._done:
                 return b""
             await self._change(until, "stopped in the middle of its answer")
+        return self._taken()
+
+    async def flow(self, sink: Sink, idle_s: float, end: float) -> bool:
+        """Give the body to `sink` as it comes, nobody being woken for it, until it wants no more; False at the end.
+
+        No piece may come later than `idle_s` after the one before, nor than `end`, an instant of the loop's clock.
+        """
+        self._patience, self._end = idle_s, end
+        while True:
+            if self._chunks and not sink(self._taken()):
+                return True
+            if self._done:
+                return False
+            self._sink = sink
+            try:
+                await self._change(min(self._loop.time() + idle_s, end), "stopped in the middle of its answer")
+                if self._sink is None:
+                    return True
+            finally:
+                self._sink = None
+
+    def _taken(self) -> bytes:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._held = 0
@@ -98,11 +127,12 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing() and not self._fed:
             raise self._unanswered()
         self._waiter = waiter = self._loop.create_future()
-        timer = self._loop.call_at(until, self._expire, late)
+        self._until = until
+        self._timer = self._loop.call_at(until, self._expire, late)
         try:
             await waiter
         finally:
-            timer.cancel()
+            self._timer.cancel()
             self._waiter = None
 
     # Giving it back
@@ -150,7 +180,23 @@ class Connection(asyncio.Protocol):
             self._fail(UpstreamBroken(f"upstream {self.where}: its answer is not valid HTTP/1.1"))
         if self._head is None and self._fed > HEAD_BYTES:
             self._fail(UpstreamBroken(f"upstream {self.where}: its answer's head is over {HEAD_BYTES} bytes"))
-        self._wake()
+        if self._sink is None or self._done or self._fault:
+            self._wake()
+        elif self._chunks:
+            self._pour(self._sink)
+
+    def _pour(self, sink: Sink) -> None:
+        """Give `sink` what has come, unless who waits is on its way already."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        self._until = min(self._loop.time() + self._patience, self._end)
+        try:
+            if not sink(self._taken()):
+                self._sink = None
+                waiter.set_result(None)
+        except Exception as error:  # noqa: BLE001 - it is for who waits, not for the event loop
+            waiter.set_exception(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head and not self._head.framed and exc is None:
@@ -164,6 +210,10 @@ class Connection(asyncio.Protocol):
         return UpstreamUnreachable(f"upstream {self.where}: closed the connection without an answer")
 
     def _expire(self, late: str) -> None:
+        """Time is up, unless something came since and there is more of it: one timer serves a whole stream."""
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._expire, late)
+            return
         self._fail(UpstreamTimeout(f"upstream {self.where}: {late}"))
         self._wake()
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from gateway import __version__
 from gateway.config.schema import OpenAISpec, Timeouts
 from gateway.errors import UpstreamBroken, UpstreamError
-from gateway.upstream import Ask, Reply
+from gateway.upstream import Ask, Chunks, Reply
+from gateway.upstream.body import SSE_END, Body
 from gateway.upstream.connection import Connection, Head
 from gateway.upstream.keys import REFUSALS, Keys
 from gateway.upstream.patience import retry_after
@@ -24,7 +25,6 @@ from gateway.upstream.pool import Origin, Pool
 BODY_BYTES = 64 * 1024 * 1024  # of one answer, decoded
 UNZIPPED = 64 * 1024  # bytes inflated at a time, so a small bomb stays small
 ACCEPTED = "accept: application/json"
-SSE_END = b"[DONE]"  # how a stream of completions ends
 
 
 class Direct:
@@ -122,18 +122,21 @@ class Direct:
             lines.append(f"authorization: Bearer {secret.get_secret_value()}")
         return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
 
-    async def _chunks(self, connection: Connection, clock: _Clock, head: Head, ask: Ask) -> AsyncGenerator[bytes, None]:
+    def _chunks(self, connection: Connection, clock: _Clock, head: Head, ask: Ask) -> Chunks:
         unzip = self._unzip(head)
-        unframed = ask.stream and not head.framed
-        size, tail = 0, b""
-        while data := await connection.read(clock.idle()):
-            for piece in unzip(data) if unzip else (data,):
+        body = Body(connection, clock.idle_s, clock.end, BODY_BYTES, unframed=ask.stream and not head.framed)
+        return self._unzipped(body, unzip) if unzip else body
+
+    async def _unzipped(self, body: Body, unzip: _Unzip) -> AsyncGenerator[bytes, None]:
+        size, tail, unframed, body.unframed = 0, b"", body.unframed, False
+        async for data in body:
+            for piece in unzip(data):
                 size += len(piece)
                 if size > BODY_BYTES:
                     raise UpstreamBroken(f"upstream {self.name}: its answer is over {BODY_BYTES} bytes")
                 tail = (tail + piece[-32:])[-32:] if unframed else b""
                 yield piece
-        if (unzip and not unzip.whole) or (unframed and SSE_END not in tail):
+        if not unzip.whole or (unframed and SSE_END not in tail):
             raise UpstreamBroken(f"upstream {self.name}: its answer was cut off")
 
     def _unzip(self, head: Head) -> _Unzip | None:
@@ -153,14 +156,12 @@ class _Clock:
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
         self._now = asyncio.get_running_loop().time
-        self._end = self._now() + timeouts.total_s
+        self.end = self._now() + timeouts.total_s
+        self.idle_s = timeouts.idle_s
         self.connect = min(timeouts.connect_s, timeouts.total_s)
 
     def first_byte(self) -> float:
-        return min(self._now() + self._timeouts.first_byte_s, self._end)
-
-    def idle(self) -> float:
-        return min(self._now() + self._timeouts.idle_s, self._end)
+        return min(self._now() + self._timeouts.first_byte_s, self.end)
 
 
 class _Unzip:

@@ -254,6 +254,7 @@ _IDENTIFIERS = frozenset(
     }
 )
 _IDENTIFIER = re.compile(r"[\w.:/@+=-]{1,256}", re.ASCII)
+_IDENTIFIER_BYTES = re.compile(_IDENTIFIER.pattern.encode())
 _LABELLED = _ASKED | {shape[-1] for shape in _IDENTIFIERS}
 _NAMES = frozenset(shape[0] for shape in _IDENTIFIERS if len(shape) == 1)
 
@@ -263,6 +264,11 @@ def _names_it(name: str, text: str) -> bool:
     if name in _NAMES:
         return _IDENTIFIER.fullmatch(text) is not None
     return name in _LABELLED and text in LABELS.get((name,), ())
+
+
+def is_identifier(spelt: bytes) -> bool:
+    """Whether it is a name that a server gives to things, such as no model writes."""
+    return _IDENTIFIER_BYTES.fullmatch(spelt) is not None
 
 
 def _is_label(path: Path, text: str) -> bool:

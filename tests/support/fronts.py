@@ -20,6 +20,7 @@ from gateway.config.schema import Key, OpenAISpec, RouteSpec, Timeouts
 from gateway.config.traffic import MemberSpec
 from gateway.http import endpoints
 from gateway.http.auth import Keyring
+from gateway.http.outlet import Protocol
 from gateway.ledger import Ledger
 from gateway.observe.cost import Prices
 from gateway.observe.log import open_log
@@ -110,7 +111,7 @@ async def _serving(app: Starlette) -> AsyncIterator[uvicorn.Server]:
         uvicorn.Config(
             app,
             port=0,
-            http="httptools",
+            http=Protocol,
             ws="none",
             lifespan="off",
             log_level="critical",
