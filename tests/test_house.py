@@ -22,11 +22,13 @@ HEAVY = (
     "litellm",
     "nemoguardrails",
     "numpy",
+    "opentelemetry",
     "presidio_analyzer",
     "tokenizers",
     "torch",
     "transformers",
     "triton",
+    "wandb",
     "xllamacpp",
 )
 MAX_LINES = 400

@@ -49,7 +49,9 @@ def _run(config: Config, export: Wandb) -> dict[str, Any]:
     told = export.model_dump(include={"project", "entity", "mode", "keep_s", "look_s", "window_s"})
     folder = str((config.file.parent / export.dir).resolve())
     behind = int(export.behind_mb * 1024 * 1024)
-    return {**told, **_placed(config, export), "name": named(export), "key": key, "dir": folder, "behind": behind}
+    own = {"name": named(export), "key": key, "dir": folder, "behind": behind}
+    watched = {"config": str(config.file.resolve())} if config.gateway.monitor else {}
+    return {**told, **_placed(config, export), **own, **watched}
 
 
 @dataclass(slots=True, eq=False)

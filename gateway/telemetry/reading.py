@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from gateway.observe.spool import Lines
+from gateway.observe.spool import Lines, Mark
 from gateway.telemetry.destination import Destination
 from gateway.telemetry.place import Place
 from gateway.telemetry.span import instant
@@ -44,9 +44,14 @@ class Reading:
             self._history = False
         return fresh if lines else None
 
-    def keep(self) -> None:
-        """Everything that was given out is dealt with. Raises OSError."""
-        self._place.keep(self._lines.mark)
+    @property
+    def mark(self) -> Mark:
+        """Behind the last event that was given out."""
+        return self._lines.mark
+
+    def keep(self, mark: Mark | None = None) -> None:
+        """Everything that was given out is dealt with, or what stands before `mark`. Raises OSError."""
+        self._place.keep(mark or self._lines.mark)
         self._standing.behind = self._lines.left
 
     @property
