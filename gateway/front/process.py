@@ -54,7 +54,13 @@ class Front:
     door: Door = field(init=False)
 
     def answers(self) -> Answers:
-        return {"prepare": self._prepare, "commit": self._commit, "drop": self._drop, "count": self._count}
+        return {
+            "prepare": self._prepare,
+            "commit": self._commit,
+            "drop": self._drop,
+            "count": self._count,
+            "leave": self._leave,
+        }
 
     async def serve(self, listener: socket.socket) -> None:
         order = Order.read(await self.supervisor.ask("order"))
@@ -81,7 +87,6 @@ class Front:
         guarding = asyncio.create_task(server.guarded())
         await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.guard.leaving = server.should_exit = True
-        self.desk.leaving.set()
         await serving
         for task in (stopped, up, guarding):
             task.cancel()
@@ -113,6 +118,10 @@ class Front:
         await self.door.retire(generation)
         with suppress(Gone, Declined, TimeoutError):
             await self.supervisor.ask("retired", generation)
+
+    async def _leave(self, _: None) -> None:
+        """The whole gateway goes."""
+        self.desk.leaving.set()
 
     async def _count(self, _: None) -> str:
         return self._counted()

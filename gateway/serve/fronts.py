@@ -49,7 +49,7 @@ class Fronts:
 
     @property
     def fronts(self) -> list[Front]:
-        return [slot.front for slot in self._slots if slot.front]
+        return [life.front for slot in self._slots for life in slot.lives if life.front]
 
     @property
     def held(self) -> set[int]:
@@ -75,13 +75,25 @@ class Fronts:
         self.current = order
         await asyncio.gather(*(front.commit(order.generation) for front in fronts))
 
+    async def renew(self) -> None:
+        """Put a new process in the place of each, one after the other. Raises `WorkerFault` where one cannot start."""
+        for slot in self._slots:
+            await slot.renew()
+
     async def counted(self) -> str:
         """What all processes have counted, in Prometheus' text format."""
         return self.tally.summed(await asyncio.gather(*(front.count() for front in self.fronts)))
 
-    async def drained(self, drain_s: float, hurry: asyncio.Event) -> None:
-        """Take no more connections and finish what is under way. What outlives `drain_s`, or `hurry`, is killed."""
+    async def drained(self, drain_s: float, hurry: asyncio.Event, leave_s: float = 0.0) -> None:
+        """Say for `leave_s` that we go, then take no more connections and finish what is under way.
+
+        What outlives `drain_s`, or `hurry`, is killed.
+        """
         self.stopping.set()
+        await asyncio.gather(*(front.leave() for front in self.fronts))
+        if leave_s:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), leave_s)
         self.listener.close()
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
@@ -100,40 +112,82 @@ class Slot:
 
     def __init__(self, owner: Fronts) -> None:
         self.owner = owner
-        self.front: Front | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
-        self.task = asyncio.create_task(self._kept())
+        self.lives: set[Life] = set()  # the process of this place, and those that go
         self.generation = 0  # of processes in this place
-        self.reason = ""  # why the one before ended
+        self.life = self._begun("")
+        self.task = asyncio.create_task(self._kept())
+
+    async def renew(self) -> None:
+        """Have a new process serve, then the one before go. Raises `WorkerFault` where the new one cannot start."""
+        before = self.life
+        self.life = new = self._begun("renewed")
+        ends: set[asyncio.Future[Any]] = {new.task, new.serving}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if self.owner.stopping.is_set():
+            return
+        if not new.serving.done():
+            if not before.task.done():
+                self.life = before
+            raise WorkerFault(f"a new HTTP process cannot start: {await new.task}; what it said stands above")
+        before.leave(self.owner.current.config.gateway.server.drain_s)
+
+    def _begun(self, reason: str) -> Life:
+        self.generation += 1
+        life = Life(self, self.generation, reason)
+        self.lives.add(life)
+        life.task.add_done_callback(lambda _: self.lives.discard(life))
+        return life
 
     async def _kept(self) -> None:
         streak = 0
         while not self.owner.stopping.is_set():
-            began = time.monotonic()
-            self.generation += 1
-            self.reason = await self._lived(began)
+            life = self.life
+            reason = await asyncio.shield(life.task)
             if self.owner.stopping.is_set():
                 break
+            if life is not self.life:  # another one has its place
+                continue
             if not self.ready.done():
-                said = f"the HTTP process cannot start: {self.reason}; what it said stands above"
+                said = f"the HTTP process cannot start: {reason}; what it said stands above"
                 self.ready.set_exception(WorkerFault(said))
                 return
-            streak = 0 if time.monotonic() - began > STEADY_S else streak + 1
-            self.owner.report(NAME, "worker.failed", {"reason": self.reason})
+            streak = 0 if time.monotonic() - life.began > STEADY_S else streak + 1
+            self.owner.report(NAME, "worker.failed", {"reason": reason})
             await self._pause(BACKOFF_S[min(streak, len(BACKOFF_S) - 1)])
+            if life is self.life and not self.owner.stopping.is_set():
+                self.life = self._begun(reason)
         self.ready.cancel()
+        await asyncio.gather(*(life.task for life in self.lives), return_exceptions=True)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             await asyncio.wait_for(self.owner.stopping.wait(), seconds)
 
-    async def _lived(self, began: float) -> str:
-        """One process, from its start to its end; what ended it."""
+
+class Life:
+    """One process, from its start to its end; `task` tells what ended it, `serving` is done once it serves."""
+
+    def __init__(self, slot: Slot, generation: int, reason: str) -> None:
+        self.owner, self._slot, self._generation, self._reason = slot.owner, slot, generation, reason
+        self.began = time.monotonic()
+        self.front: Front | None = None
+        self.serving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(self._lived())
+
+    def leave(self, drain_s: float) -> None:
+        """Have it finish what is under way and go; what outlives `drain_s` is killed."""
+        if front := self.front:
+            front.signal(signal.SIGTERM)
+            late = asyncio.get_running_loop().call_later(drain_s + FAREWELL_S, front.signal, signal.SIGKILL)
+            self.task.add_done_callback(lambda _: late.cancel())
+
+    async def _lived(self) -> str:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await _spawned(self.owner.listener, theirs, self.owner.accounts)
-        front = self.front = Front(self.owner, process, lambda: self._serves(process, began))
+        front = self.front = Front(self.owner, process, lambda: self._serves(process))
         try:
             if self.owner.stopping.is_set():
                 process.terminate()
@@ -144,14 +198,15 @@ class Slot:
             self.front = None
             front.gone()
 
-    def _serves(self, process: Process, began: float) -> None:
-        seconds = round(time.monotonic() - began, 3)
-        told = {"pid": process.pid, "generation": self.generation, "seconds": seconds}
-        if self.ready.done():
-            self.owner.report(NAME, "worker.restarted", {**told, "reason": self.reason})
+    def _serves(self, process: Process) -> None:
+        ready, seconds = self._slot.ready, round(time.monotonic() - self.began, 3)
+        told = {"pid": process.pid, "generation": self._generation, "seconds": seconds}
+        self.serving.set_result(None)
+        if ready.done():
+            self.owner.report(NAME, "worker.restarted", {**told, "reason": self._reason})
         else:
             self.owner.report(NAME, "worker.started", told)
-            self.ready.set_result(None)
+            ready.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -193,6 +248,12 @@ class Front:
         with suppress(Gone, Declined, TimeoutError):
             await self.peer.ask("drop", generation, timeout_s=ANSWER_S)
         self.holding.discard(generation)
+
+    async def leave(self) -> None:
+        """From now on it says that it is not ready."""
+        if self.serving:
+            with suppress(Gone, Declined, TimeoutError):
+                await self.peer.ask("leave", timeout_s=COUNT_S)
 
     async def count(self) -> str:
         with suppress(Gone, Declined, TimeoutError):

@@ -79,6 +79,7 @@ class Serving:
     reason: str = ""
     terminal: bool = field(default_factory=lambda: os.isatty(0))
     announced: float | None = None
+    renewing: asyncio.Task[None] | None = None
     watch: Watch = field(init=False)
     crew: Crew = field(init=False)
     fronts: Fronts = field(init=False)
@@ -163,7 +164,10 @@ class Serving:
 
     async def _ended(self) -> None:
         """The HTTP processes finish what is under way, then the workers go."""
-        await self.fronts.drained(self.config.gateway.server.drain_s, self.hurry)
+        server = self.config.gateway.server
+        if self.renewing:
+            self.renewing.cancel()
+        await self.fronts.drained(server.drain_s, self.hurry, server.leave_s if self.announced is not None else 0.0)
         await self.watching.close()
         await self.exporting.close()
         await self.crew.keep([])
@@ -179,6 +183,7 @@ class Serving:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told_to_stop, number.name)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
+        loop.add_signal_handler(signal.SIGUSR2, self._told_to_renew)
 
     def _told_to_stop(self, name: str) -> None:
         if self.stop.is_set():
@@ -195,6 +200,19 @@ class Serving:
             self._told_to_stop("SIGHUP")
         else:
             self.watch.poke()
+
+    def _told_to_renew(self) -> None:
+        """SIGUSR2 has every HTTP process replaced, one after the other."""
+        if self.announced is not None and (self.renewing is None or self.renewing.done()):
+            self.renewing = asyncio.create_task(self._renewed())
+
+    async def _renewed(self) -> None:
+        try:
+            await self.fronts.renew()
+        except TidegateError as error:
+            self.say(error.message)
+        else:
+            self.say("Every HTTP process is a new one.")
 
     def _report(self, name: str, event: str, fields: Mapping[str, Any]) -> None:
         if event == "worker.restarted":

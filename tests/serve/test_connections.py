@@ -136,9 +136,9 @@ async def test_a_process_that_goes_answers_what_is_on_the_way_and_says_that_it_c
             await asyncio.sleep(0.3)
             half[1].write(request()[-5:])
             for late in (kept, unused):
-                late[1].write(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+                late[1].write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
                 said = await rest(late)
-                assert said.startswith(b"HTTP/1.1 503 ")
+                assert said.startswith(b"HTTP/1.1 200 ")
                 assert b"connection: close" in said
             assert (await rest(half)).startswith(b"HTTP/1.1 200 ")
             async with asyncio.timeout(PATIENCE_S):
@@ -147,3 +147,20 @@ async def test_a_process_that_goes_answers_what_is_on_the_way_and_says_that_it_c
             said = await rest(streamed)
             assert said.startswith(b"HTTP/1.1 200 ")
             assert b"connection: close" in said
+
+
+async def test_a_gateway_that_was_told_to_stop_says_so_while_it_still_lets_clients_in(
+    site: Site, model: Server
+) -> None:
+    site.configure(model.base_url, server={"port": 0, "leave_s": 1.5})
+    async with operated(site) as gateway:
+        await gateway.ready()
+        gateway.process.send_signal(signal.SIGTERM)
+        await gateway.heard("Stopping")
+        async with connected(gateway, b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n") as both:
+            head, body = await answer(both)
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert orjson.loads(body) == {"status": "stopping"}
+            both[1].write(request())
+            assert (await answer(both))[0].startswith(b"HTTP/1.1 200 ")
+        assert await gateway.ended() == 0
