@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos check docs bench lock install clean image-steps
+.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos check docs pictures bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generat
 docs: $(STAMP) ## make the generated pages anew
 	$(BIN)/python -m gateway.observe.reference > docs/events.md
 	$(BIN)/python -m gateway.observe.boards config/grafana/dashboards
+
+pictures: $(STAMP) ## take pictures of /ui anew (needs chromium)
+	@PYTHONPATH=.:tests $(BIN)/python -m panel.pictures docs/pictures
 
 bench: $(STAMP) ## measure, and print what was measured
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

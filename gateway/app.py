@@ -19,9 +19,9 @@ from starlette.types import ASGIApp
 from gateway.cache.entry import Answers
 from gateway.cache.memory import Shelf
 from gateway.config.policy import WebhookSpec
-from gateway.config.schema import Config
+from gateway.config.schema import Config, Key
 from gateway.errors import WorkerError
-from gateway.http import endpoints, translated
+from gateway.http import endpoints, panel, translated
 from gateway.http.auth import Keyring
 from gateway.ledger import Ledger, blended, tariffs
 from gateway.limits.gate import Gate
@@ -46,6 +46,8 @@ from gateway.wire.codec import COMPLETIONS, EMBEDDINGS, MODERATIONS
 from gateway.worker.client import Client
 
 FAREWELL_S = 2.0
+PANEL = "panel"
+"""The worker behind `/ui`. Whether it lives is nothing to traffic."""
 
 Link = Any
 """`gateway.store.Link`: its module imports a client that is an extra, and is only imported where it is wanted."""
@@ -142,6 +144,7 @@ def app(
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
     table = pipeline.routes.table
     keys = Keyring(gateway.keys)
+    needed = {name: worker for name, worker in workers.items() if name != PANEL}
     completions = partial(endpoints.Completions, traced=bool(gateway.export))
     starlette = Starlette(
         routes=[
@@ -154,13 +157,28 @@ def app(
             Route("/v1/score", completions(scores, keys, max_body, codec=SCORE)),
             Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
             Route("/healthz", endpoints.Health()),
-            Route("/readyz", endpoints.Ready(lambda: silent(workers), own.leaving.is_set)),
+            Route("/readyz", endpoints.Ready(lambda: silent(needed), own.leaving.is_set)),
             Route("/metrics", own.scraped),
+            *_panel(config, workers),
         ]
     )
     starlette.router.default = endpoints.unknown
     starlette.router.redirect_slashes = False
     return starlette
+
+
+def _panel(config: Config, workers: Mapping[str, Client]) -> list[Route]:
+    """`/ui`, where the configuration has it."""
+    own = config.gateway.ui
+    if own is None or PANEL not in workers:
+        return []
+    keys = Keyring([Key(name=PANEL, sha256=own.sha256)])
+    return [
+        Route("/ui", panel.Page("index.html")),
+        *(Route(f"/ui/{name}", panel.Page(name)) for name in panel.FILES),
+        Route("/ui/data/look", panel.look(workers[PANEL], keys)),
+        Route("/ui/data/map", panel.drift_map(workers[PANEL], keys)),
+    ]
 
 
 def _scores(config: Config, pipeline: Pipeline, workers: Mapping[str, Client], ledger: Ledger) -> Scores:

@@ -39,6 +39,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     check_open(gateway)
     _check_models(gateway)
     _check_monitor(gateway)
+    _check_panel(gateway)
     _check_exports(gateway)
 
 
@@ -263,6 +264,18 @@ def _check_monitor(gateway: Document) -> None:
         gateway.refuse(("monitor",), "reads the event log, so `events.path` has to be a file")
     if value.get("scoring", {}) is None:
         gateway.refuse(("monitor",), "has its vectors from the scorer, and the gateway has no `scoring`")
+
+
+def _check_panel(gateway: Document) -> None:
+    """What `/ui` shows is read from the event log; the key of a client does not open it."""
+    value = gateway.value
+    panel, events = value.get("ui"), value.get("events")
+    if not isinstance(panel, dict):
+        return
+    if (events.get("path", "-") if isinstance(events, dict) else "-") == "-":
+        gateway.refuse(("ui",), "shows what stands in the event log, so `events.path` has to be a file")
+    if any(key.get("sha256") == panel.get("sha256") for _, key in mappings(value.get("keys"))):
+        gateway.refuse(("ui", "sha256"), "is a client's key; make one of its own: tidegate keys new")
 
 
 def _check_exports(gateway: Document) -> None:

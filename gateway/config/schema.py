@@ -181,6 +181,12 @@ class Scoring(Frozen):
     verifier_label: str | None = None  # its label that means supported, where its names do not tell
 
 
+class Panel(Frozen):
+    """The page at `/ui`, for whoever has the key of which this is the SHA-256."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class GatewayFile(Frozen):
     """`config/gateway.yaml` as written."""
 
@@ -194,6 +200,7 @@ class GatewayFile(Frozen):
     scoring: Scoring | None = Scoring()
     monitor: Monitor | None = None
     export: tuple[AnyExport, ...] = ()
+    ui: Panel | None = None
 
 
 class Config(Frozen):

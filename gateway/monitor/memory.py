@@ -75,6 +75,7 @@ def _track(track: Track) -> tuple[dict[str, Any], Any]:
         "since": window.since,
         "looks": track.looks,
         "drift": asdict(track.drift),
+        "told": track.told,
     }, vectors
 
 
@@ -86,6 +87,7 @@ def _to_track(track: Track, told: Mapping[str, Any], vectors: Any) -> None:
     window.current.rows, track.learning.rows = current, learning
     window.current.seen, track.learning.seen = told["seen"]
     window.since, track.looks, track.drift = told["since"], told["looks"], Signal(**told["drift"])
+    track.told = told.get("told")
 
 
 def _accuracy(watch: Watch) -> dict[str, Any]:

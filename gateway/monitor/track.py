@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,7 @@ class Track:
     basis: list[Row] = field(default_factory=list)  # the reference's rows
     drift: Signal = field(default_factory=lambda: Signal("drift"))
     last: Checked | None = None
+    told: dict[str, Any] | None = None  # what it told; a monitor that starts again knows that alone
     looks: int = 0
 
     def __post_init__(self) -> None:
@@ -48,7 +50,7 @@ class Track:
         self.basis, self.reference = rows, sampled(rows)
         self.learning = Reservoir(self.spec.rows)
         self.window.empty()
-        self.drift, self.last = Signal("drift"), None
+        self.drift, self.last, self.told = Signal("drift"), None, None
 
     def check(self, known: Known, now: float, rng: np.random.Generator) -> str:
         """Look at the window. `raised` where it began to drift, `cleared` where it ended, else nothing."""
@@ -57,6 +59,7 @@ class Track:
         self.looks += 1
         spec = self.spec
         self.last = checked(self.stream, self.reference, sampled(self.window.rows), known, spec.alpha, rng)
+        self.told = self.last.json()
         terms = Terms(confirm=spec.confirm, clear=spec.clear, cooldown_s=0)
         return self.drift.look("act" if self.last.p <= spec.alpha else "none", terms, now)
 

@@ -103,11 +103,11 @@ class Watch:
         self.looks += 1
         rng = np.random.default_rng(None if self.spec.seed is None else [self.spec.seed, self.looks])
         match track.check(self.known, at, rng):
-            case "raised" if track.last:
-                told = {**track.last.json(), "alpha": self.spec.alpha, "reference": self.digest}
+            case "raised" if track.told:
+                told = {**track.told, "alpha": self.spec.alpha, "reference": self.digest}
                 self.outbox.put("drift.detected", told)
-            case "cleared" if track.last:
-                self.outbox.put("drift.cleared", {"stream": track.stream, "p_value": track.last.p})
+            case "cleared" if track.told:
+                self.outbox.put("drift.cleared", {"stream": track.stream, "p_value": track.told["p_value"]})
 
     def _feedback(self, event: Mapping[str, Any]) -> None:
         if not self._ours(event.get("route", "")):
@@ -172,8 +172,8 @@ class Watch:
             case "complaints":
                 return self._complaints()
             case "drift":
-                drifting = [track for track in self.tracks.values() if track.drifting and track.last]
-                told = [track.last.json() for track in drifting if track.last]
+                drifting = [track for track in self.tracks.values() if track.drifting]
+                told = [track.told for track in drifting]
                 return ("act" if drifting else "none"), {"reference": self.digest, "streams": told}
 
     def _accuracy(self) -> tuple[Level, dict[str, Any]]:
@@ -187,9 +187,9 @@ class Watch:
 
     def _topics(self) -> tuple[Level, dict[str, Any]]:
         track = self.tracks["prompts"]
-        if not track.drifting or track.last is None:
+        told = track.told
+        if not track.drifting or told is None:
             return "none", {}
-        told = track.last.json()
         new = [topic for topic in told["topics"] if topic["before"] <= topic["share"] / 4]
         share = sum(topic["share"] for topic in new)
         evidence = {"share": round(share, 4), "topics": new, "drifted": told["drifted"], "reference": self.digest}

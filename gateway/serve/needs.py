@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from gateway.app import PANEL, events_path
 from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.config.schema import Config, EmbeddedSpec, Scoring
 from gateway.policy.rails import guardrails_ai, nemo, pii
@@ -64,7 +65,7 @@ def needs(config: Config) -> list[Need]:
     """Workers and embedded models. Raises `ConfigError`."""
     specs = [spec for spec in config.gateway.upstreams if isinstance(spec, EmbeddedSpec)]
     models = [Model(spec, sha256(f"model {spec.model_dump_json()}".encode()).hexdigest()) for spec in specs]
-    return [*workers(config), *_monitor(config), *_exports(config), *models]
+    return [*workers(config), *_monitor(config), *_exports(config), *_panel(config), *models]
 
 
 def _monitor(config: Config) -> list[Worker]:
@@ -74,6 +75,17 @@ def _monitor(config: Config) -> list[Worker]:
         return []
     mark = _mark(config, watching.NAME, watching.ENGINE, spec)
     return [Worker(watching.NAME, watching.ENGINE, spec, mark, config.folder)]
+
+
+def _panel(config: Config) -> list[Worker]:
+    """Of a gateway that serves, where its page is wanted."""
+    monitor = config.gateway.monitor
+    if config.gateway.ui is None:
+        return []
+    state = str(watching.state(config, monitor)) if monitor else None
+    spec = {"events": events_path(config), "state": state}
+    engine = "gateway.panel.engine"
+    return [Worker(PANEL, engine, spec, _mark(config, PANEL, engine, spec), config.folder)]
 
 
 def _exports(config: Config) -> list[Worker]:

@@ -143,6 +143,21 @@ def test_a_monitor_that_is_killed_anywhere_comes_to_the_same(traffic: Traffic, o
     assert shaky.watch.accuracy.seen == steady.watch.accuracy.seen == 800
 
 
+def test_a_signal_that_stands_still_stands_after_another_start(traffic: Traffic, opened: list[Following]) -> None:
+    opened.append(following := followed(traffic.spec()))
+    for step in range(8):
+        traffic.send(100, new=0.4 if step > 3 else 0.0)
+        stepped(following)
+    standing = {name for name, signal in following.watch.signals.items() if signal.level == "act"}
+    assert {"drift", "topics"} <= standing
+    following.save()
+    following.close()
+    opened.append(again := followed(traffic.spec()))
+    for _ in range(5):
+        stepped(again)
+    assert {name for name, signal in again.watch.signals.items() if signal.level == "act"} == standing
+
+
 def test_a_state_that_cannot_be_read_is_put_aside(traffic: Traffic, opened: list[Following]) -> None:
     state = traffic.folder / "state" / "state.npz"
     state.parent.mkdir(exist_ok=True)
