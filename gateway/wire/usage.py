@@ -57,9 +57,10 @@ def _reasoned(usage: dict[str, Any], prompt: int, completion: int) -> tuple[int,
 
 
 def _read(usage: dict[str, Any]) -> int:
-    """Read from a cache: as OpenAI says it, or DeepSeek, or Anthropic."""
+    """Read from a cache: as OpenAI says it, or DeepSeek, Anthropic, Moonshot."""
+    beside = ("prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
     said = _detail(usage, "prompt_tokens_details", "cached_tokens")
-    return said or _count(usage.get("prompt_cache_hit_tokens")) or _count(usage.get("cache_read_input_tokens")) or 0
+    return said or next(filter(None, (_count(usage.get(name)) for name in beside)), 0)
 
 
 def _written(usage: dict[str, Any]) -> int:
