@@ -9,6 +9,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,10 @@ async def _main(policies: Path, console: Console) -> int:
             results.append(await case(stage))
         status.update("Waiting for the scores …")
         await _with_events(results, gateway)
-    _judge(results)
-    console.print(_table(results))
+        status.stop()
+        _judge(results)
+        console.print(_table(results))
+        _reported(gateway.events, console)
     wrong = [f"{r.label}: {r.wrong}" for r in results if r.wrong]
     console.print("\n".join(wrong) if wrong else "Every row came out as expected.")
     return 1 if wrong else 0
@@ -181,6 +184,20 @@ def _judge(results: Sequence[Result]) -> None:
     apart = good.scores.get("groundedness", 0.0) - bad.scores.get("groundedness", 1.0)
     if apart < APART:
         bad.wrong = f"groundedness is only {apart:.2f} below the grounded answer's"
+
+
+def _reported(events: Path, console: Console) -> None:
+    """`tidegate report` of what just happened, where its extra is installed."""
+    if find_spec("duckdb") is None:
+        console.print("pip install 'tidegate[report]', and here follows what `tidegate report` says of it.")
+        return
+    from gateway.report.figures import report  # noqa: PLC0415 - an extra, which was looked for
+    from gateway.report.log import opened  # noqa: PLC0415
+    from gateway.report.screen import show  # noqa: PLC0415
+
+    console.print("[bold]tidegate report[/] says of them:\n")
+    with opened([events]) as log:
+        show(report(log, ("model", "policy"), {}), console)
 
 
 _HEADS = ("", "request", "verdict", "decided", "grounded", "relevant", "tokens", "cost $", "first ms", "total ms")
