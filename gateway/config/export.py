@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from gateway.config.policy import Frozen
 
@@ -13,6 +13,16 @@ Url = Annotated[str, Field(pattern=r"^https?://")]
 Text = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\r\n]*$")]
 Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _line(secret: SecretStr) -> SecretStr:
+    said = secret.get_secret_value()
+    if not (said and said.isascii() and said.isprintable()):
+        raise ValueError("should be one line of ASCII characters, as headers have them")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_line)]
 Signal = Literal["traces", "metrics", "logs", "scores"]
 Convention = Literal["current", "legacy", "next"]
 
@@ -26,7 +36,7 @@ class Destination(Frozen):
     counted. `state` is a folder.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = ""
+    name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,63})?$")] = ""
     state: str = "../var/export"
     keep_s: Annotated[float, Field(ge=1)] = 3600.0
     behind_mb: Annotated[float, Field(gt=0)] = 256.0
@@ -53,7 +63,7 @@ class Otlp(OverHttp):
 
     kind: Literal["otlp"]
     endpoint: Url = "http://127.0.0.1:4318"
-    headers: dict[Header, SecretStr] = Field(default={})
+    headers: dict[Header, Secret] = Field(default={})
     signals: tuple[Literal["traces", "metrics", "logs"], ...] = ("traces", "metrics", "logs")
 
 
@@ -61,7 +71,7 @@ class LangSmith(OverHttp):
     """LangSmith: spans, and scores as feedback. `session_id` is the project's UUID."""
 
     kind: Literal["langsmith"]
-    api_key: SecretStr
+    api_key: Secret
     project: Text | None = None
     session_id: UUID | None = Field(default=None, strict=False)
     endpoint: Url = "https://api.smith.langchain.com"
@@ -72,8 +82,8 @@ class Langfuse(OverHttp):
     """Langfuse: spans, and scores."""
 
     kind: Literal["langfuse"]
-    public_key: SecretStr
-    secret_key: SecretStr
+    public_key: Secret
+    secret_key: Secret
     endpoint: Url = "https://cloud.langfuse.com"
     signals: tuple[Literal["traces", "scores"], ...] = ("traces", "scores")
 
@@ -84,7 +94,7 @@ class Phoenix(OverHttp):
     kind: Literal["phoenix"]
     endpoint: Url = "http://127.0.0.1:6006"
     project: Text = "default"
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     signals: tuple[Literal["traces", "scores"], ...] = ("traces", "scores")
 
 
@@ -94,7 +104,7 @@ class MLflow(OverHttp):
     kind: Literal["mlflow"]
     endpoint: Url = "http://127.0.0.1:5000"
     experiment_id: Text = "0"
-    token: SecretStr | None = None
+    token: Secret | None = None
     signals: tuple[Literal["traces", "scores"], ...] = ("traces", "scores")
 
 
@@ -102,7 +112,7 @@ class Weave(OverHttp):
     """Weights & Biases Weave: spans."""
 
     kind: Literal["weave"]
-    api_key: SecretStr
+    api_key: Secret
     entity: Text
     project: Text
     endpoint: Url = "https://trace.wandb.ai"
@@ -116,7 +126,7 @@ class Wandb(Destination):
     project: Text
     entity: Text | None = None
     mode: Literal["offline", "online"] = "offline"
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     dir: str = "../var/wandb"
     window_s: Seconds = 300.0
 

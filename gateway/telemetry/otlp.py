@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -143,7 +144,21 @@ def _resource(said: Mapping[str, str]) -> Resource:
 
 
 def _pairs(attributes: Attributes) -> list[KeyValue]:
-    return [KeyValue(key=name, value=_value(value)) for name, value in attributes.items()]
+    return [
+        _often(name, value)
+        if isinstance(value, str) and len(value) <= SHORT
+        else KeyValue(key=name, value=_value(value))
+        for name, value in attributes.items()
+    ]
+
+
+SHORT = 48  # characters of what is worth remembering: never a text
+
+
+@lru_cache(maxsize=4096)
+def _often(name: str, value: str) -> KeyValue:
+    """Kinds, names and verdicts come again and again. Whoever takes one copies it."""
+    return KeyValue(key=name, value=_value(value))
 
 
 def _value(value: Value) -> AnyValue:
