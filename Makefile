@@ -61,6 +61,7 @@ check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generat
 docs: $(STAMP) ## make the generated pages anew
 	$(BIN)/python -m gateway.observe.reference > docs/events.md
 	$(BIN)/python -m gateway.observe.boards config/grafana/dashboards
+	PYTHONPATH=.:tests $(BIN)/python -m faults > docs/faults.md
 
 pictures: $(STAMP) ## take pictures of /ui anew (needs chromium)
 	@PYTHONPATH=.:tests $(BIN)/python -m panel.pictures docs/pictures

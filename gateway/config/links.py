@@ -6,6 +6,7 @@ Works on values as they were read, so a broken link is found beside a misspelt k
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -38,6 +39,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     _check_store(gateway)
     check_open(gateway)
     _check_models(gateway)
+    _check_tls(gateway)
     _check_monitor(gateway)
     _check_panel(gateway)
     _check_exports(gateway)
@@ -152,6 +154,21 @@ def _check_store(gateway: Document) -> None:
 
 def _are(known: set[str]) -> str:
     return f" (there are: {listed(known)})"
+
+
+def _check_tls(gateway: Document) -> None:
+    """The certificate can be shown and the key is its own."""
+    server = gateway.value.get("server")
+    tls = server.get("tls") if isinstance(server, dict) else None
+    if not isinstance(tls, dict) or not all(isinstance(tls.get(key), str) for key in ("certificate", "key")):
+        return
+    for key in ("certificate", "key"):
+        _check_path(gateway, ("server", "tls", key), tls[key])
+    if gateway.refused.isdisjoint({("server", "tls", key) for key in ("certificate", "key")}):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls["certificate"], tls["key"])
+        except (OSError, ValueError):
+            gateway.refuse(("server", "tls"), "no certificate and its key in PEM, or they cannot be read")
 
 
 def _check_models(gateway: Document) -> None:

@@ -127,11 +127,13 @@ def _files(gateway: Document, folder: Path) -> list[Path]:
     """Every `*.yaml` directly in the policies' folder."""
     if gateway.value is None:
         return []
+    hidden = ("policies",) in gateway.hidden
     if not folder.is_dir():
-        gateway.refuse(("policies",), f"no folder {folder}")
+        gateway.refuse(("policies",), "no such folder" if hidden else f"no folder {folder}")
         return []
     for path in sorted(folder.glob("*.yml")):
-        gateway.refuse(("policies",), f"{path} is not read as a policy; name it {path.stem}.yaml")
+        told = path.name if hidden else path
+        gateway.refuse(("policies",), f"{told} is not read as a policy; name it {path.stem}.yaml")
     return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("."))
 
 
@@ -150,6 +152,9 @@ def _place(gateway: Document, folder: Path) -> None:
     if value is None:
         return
     _resolve(value.get("events"), "path", folder, bare=True)
+    if isinstance(server := value.get("server"), dict):
+        _resolve(server.get("tls"), "certificate", folder, bare=True)
+        _resolve(server.get("tls"), "key", folder, bare=True)
     _resolve(value.get("scoring"), "encoder", folder)
     for key in ("state", "golden"):
         _resolve(value.get("monitor"), key, folder, bare=True)

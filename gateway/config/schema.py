@@ -16,6 +16,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]{0,127}$")]
 Positive = Annotated[float, Field(gt=0)]
 
 
+class Tls(Frozen):
+    """A certificate, with those between it and its authority, and its key: files in PEM."""
+
+    certificate: str
+    key: str
+
+
 class Server(Frozen):
     """Where the gateway listens and what it accepts. What is counted is counted by each HTTP process.
 
@@ -36,6 +43,7 @@ class Server(Frozen):
     connections: Annotated[int, Field(ge=16)] = 8192
     in_flight: Annotated[int, Field(ge=1)] = 2048
     lag_ms: Positive = 50.0
+    tls: Tls | None = None
 
 
 class Events(Frozen):

@@ -38,7 +38,7 @@ class Framed(Protocol):
         self._spoilt = False  # nothing more that comes is read
         self._size = 0  # bytes of the newest segment
         self._fed = 0  # bytes of a head, or of chunks without their data
-        self._host = b""  # the newest that was found to be one
+        self._host: bytes | None = None  # the newest that was found to be one
 
     def declined(self, fault: RequestError) -> None:
         """Answer `fault` and close."""

@@ -184,4 +184,6 @@ def settings(app: ASGIApp, server: ServerSpec, guard: Guard) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(server.drain_s),
+        ssl_certfile=server.tls.certificate if server.tls else None,
+        ssl_keyfile=server.tls.key if server.tls else None,
     )

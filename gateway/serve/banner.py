@@ -7,7 +7,8 @@ from gateway.config.schema import Config
 
 
 def banner(config: Config, host: str, port: int) -> str:
-    url = f"http://{host}:{port}/v1"
+    origin = f"{'https' if config.gateway.server.tls else 'http'}://{host}:{port}"
+    url = f"{origin}/v1"
     model = config.gateway.routes[0].model
     auth = " -H 'authorization: Bearer <key>'" if config.gateway.keys else ""
     message = '{"role": "user", "content": "Which city is the capital of France?"}'
@@ -15,5 +16,5 @@ def banner(config: Config, host: str, port: int) -> str:
     return (
         f"\nTidegate is ready at {url}\n\n"
         f"  curl {url}/chat/completions -H 'content-type: application/json'{auth} \\\n    -d '{body}'\n\n"
-        f"Events: {events_path(config)}   Metrics: http://{host}:{port}/metrics   Stop: Ctrl-C\n"
+        f"Events: {events_path(config)}   Metrics: {origin}/metrics   Stop: Ctrl-C\n"
     )

@@ -15,7 +15,13 @@ from gateway.wire.passage import Path
 MAX_DEPTH = 128
 """Nesting a body may have. Real bodies stay under 20; a tool's JSON Schema is the deepest part."""
 
+MAX_VALUES = 50_000
+"""Values a request may have: `[{},{}…` takes 36 times its bytes once it is read, as many strings 70 times theirs."""
+
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
+
+_TOO_MANY = f"The body has more than {MAX_VALUES:,} values."
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 # The quote that ends a key: not itself escaped, and followed by a colon.
 _KEY_END = re.compile(rb'(?<!\\)(?:\\\\)*"\s*:')
@@ -33,6 +39,8 @@ def read(raw: bytes) -> dict[str, Any]:
     """
     if not raw or raw.isspace():
         raise RequestError("The request has no body; send a JSON object.")
+    if len(raw) > MAX_VALUES:
+        _refuse_crowds(raw)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -46,6 +54,27 @@ def read(raw: bytes) -> dict[str, Any]:
 def _where(error: orjson.JSONDecodeError) -> str:
     """The parser's words without the document: it is the client's text."""
     return f"{error.msg.split(':')[0]} (line {error.lineno}, column {error.colno})"
+
+
+def _refuse_crowds(raw: bytes) -> None:
+    """Refuse too many values before there are any. What separates them is in texts too: those are looked at last."""
+    if _separators(raw) > MAX_VALUES and _crowded(raw):
+        raise RequestError(_TOO_MANY)
+
+
+def _crowded(raw: bytes) -> bool:
+    """Whether there are too many outside of strings."""
+    count = at = 0
+    for string in _STRING.finditer(raw):
+        count += _separators(raw[at : string.start()])
+        if count > MAX_VALUES:
+            return True
+        at = string.end()
+    return count + _separators(raw[at:]) > MAX_VALUES
+
+
+def _separators(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
 
 
 def _refuse_twins(raw: bytes, body: dict[str, Any]) -> None:
@@ -131,9 +160,21 @@ def _collect(value: Any, path: Path, found: list[tuple[Path, str]]) -> None:
 
 def keys(value: Any) -> set[str]:
     """Every name of a field in `value`, however deep."""
+    found: set[str] = set()
+    _gather(value, found)
+    return found
+
+
+def _gather(value: Any, found: set[str]) -> None:
+    items: Iterable[Any] = ()
     if type(value) is dict:
-        return set(value).union(*(keys(item) for item in value.values() if type(item) is dict or type(item) is list))
-    return set[str]().union(*(keys(item) for item in value)) if type(value) is list else set()
+        found.update(value)
+        items = value.values()
+    elif type(value) is list:
+        items = value
+    for item in items:
+        if type(item) is dict or type(item) is list:
+            _gather(item, found)
 
 
 def rewritten(body: dict[str, Any], texts: Iterable[tuple[Path, str]]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing: `python -m fuzz SECONDS [TARGET…]`, each target in a process of its own, in turn.
 
-What is found is written to `.cache/fuzz-found/` and ends the run with 1. The corpus that stands beside this file is read and
-never written; inputs with new coverage are kept in `--keep FOLDER`.
+What is found is written to `.cache/fuzz-found/` and ends the run with 1. The corpus that stands beside this file is
+read and never written; inputs with new coverage are kept in `--keep FOLDER`.
 """
 
 from __future__ import annotations

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import uvicorn
+from starlette.types import Receive, Scope, Send
 from support.paths import ASK, JSON, SSE, Canned, Heard, pipeline
 from support.rails import Words, bound, policy
 from support.transport import Kept
+from uvicorn.server import ServerState
 
 from gateway.config.load import load
 from gateway.config.policy import PatternSpec
 from gateway.errors import ConfigError, Problem, TidegateError
+from gateway.front.framing import Framed
 from gateway.http.translated import MESSAGES, RESPONSES, Translator, Wire
 from gateway.pipeline.run import Call, Principal
 from gateway.policy.automaton.scanner import Scanner
@@ -34,6 +38,7 @@ Target = Callable[[bytes], None]
 FORBIDDEN = "red zebra"  # no identifier, so judged wherever a text may stand
 _POLICY = policy(outward=[bound(Words("out", (FORBIDDEN,)))])
 _FAULTS = {"", "content_filter", "upstream_broken", "upstream_error"}  # never a fault of ours
+SECRET = "s3cr3t-of-nobody"
 _TOLD = {"completed", "blocked", "failed", "rejected"}
 
 
@@ -83,7 +88,7 @@ def _asked(codec: Codec, data: bytes) -> None:
     codec.context(body, frozenset({"system", "tool", "documents"}))
     known = {(passage.path, passage.text) for passage in passages}
     strings = {(path, text) for path, text in json_body.strings(body) if text}
-    assert {place for place in known if place[0]} <= strings
+    assert {place for place in known if all(place)} <= strings
     texts = [(passage.path, "x") for passage in passages if passage.path]
     json_body.encoded(json_body.rewritten(body, texts))
 
@@ -204,6 +209,46 @@ async def _heard(pieces: list[bytes]) -> None:
     assert size <= sum(map(len, pieces))
 
 
+def client_bytes(data: bytes) -> None:
+    """Any bytes of a client are requests or one refusal, the last; each answer is whole."""
+    _, pieces = cut(data)
+    _loop().run_until_complete(_served(pieces))
+
+
+async def _served(pieces: list[bytes]) -> None:
+    state, wire = ServerState(), Kept()
+    protocol = Framed(config=_plain(), server_state=state, app_state={}, _loop=_loop())
+    protocol.connection_made(wire)
+    for piece in pieces:
+        if not wire.shut:
+            protocol.data_received(piece)
+    await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    while state.tasks:
+        await asyncio.gather(*state.tasks)
+    assert wire.written.count(b"HTTP/1.1 4") <= 1
+    assert not wire.written or wire.written.startswith(b"HTTP/1.1 ")
+
+
+@cache
+def _plain() -> uvicorn.Config:
+    config = uvicorn.Config(_app, loop="none", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    return config
+
+
+async def _app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers what was asked, whole; asserts what no request may get past the protocol."""
+    names = [name for name, _ in scope["headers"]]
+    assert names.count(b"host") <= 1
+    assert scope["path"].startswith("/")
+    assert not (b"content-length" in names and b"transfer-encoding" in names)
+    while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
 # What operators write
 
 _GATEWAY = b"""upstreams: [{name: up, kind: openai, base_url: http://127.0.0.1/v1}]
@@ -225,10 +270,10 @@ def _loaded(gateway: bytes, default: bytes) -> None:
     (folder / "policies" / "default.yaml").write_bytes(default)
     problems: list[Problem] = []
     try:
-        assert load(folder / "gateway.yaml", {"KEY": "canary"}).gateway.routes
+        assert load(folder / "gateway.yaml", {"KEY": SECRET}).gateway.routes
     except ConfigError as refused:
         problems = refused.problems or [Problem("", 0, "refused without a reason")]
-    assert all(problem.line > 0 and "canary" not in problem.message for problem in problems)
+    assert all(problem.line > 0 and SECRET not in problem.message for problem in problems)
 
 
 def gateway_file(data: bytes) -> None:
@@ -271,6 +316,7 @@ TARGETS: dict[str, Target] = {
         streamed_answer,
         whole_answer,
         upstream_bytes,
+        client_bytes,
         gateway_file,
         policy_file,
         expression,

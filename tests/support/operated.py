@@ -19,7 +19,7 @@ import orjson
 import yaml
 
 PATIENCE_S = 120.0
-_READY = re.compile(r"ready at (http://\S+)/v1")
+_READY = re.compile(r"ready at (https?://\S+)/v1")
 
 
 @dataclass(slots=True)

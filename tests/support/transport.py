@@ -25,6 +25,9 @@ class Kept(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.shut
 
+    def close(self) -> None:
+        self.shut = True
+
     def abort(self) -> None:
         self.shut = True
 
