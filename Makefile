@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos check docs pictures bench lock install clean image-steps
+.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos contract check docs pictures bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ matrix: $(STAMP) ## try 14,000 ways past the policies, and say which cells leak
 chaos: $(STAMP) ## kill, hang and garble every kind of worker under 200 clients; keep engines busy with 64 KiB of evil
 	@PYTHONPATH=.:tests $(BIN)/python -m chaos
 	CHAOS=1 $(BIN)/pytest tests/chaos/test_stalls.py
+
+contract: $(STAMP) ## send 200 exchanges to a real Phoenix and a real MLflow, and read every span and score back
+	BACKENDS=1 $(BIN)/pytest -rs tests/contract/test_trace_backends.py
 
 check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generated pages
 	$(BIN)/ruff check .
