@@ -18,6 +18,7 @@ import re2
 from gateway.config.document import Document, Place, mappings
 from gateway.config.policy import REQUESTS, one_key
 from gateway.config.route_links import check_routes
+from gateway.config.there import exists, is_file, is_folder
 from gateway.config.wording import listed, near
 
 
@@ -43,6 +44,7 @@ def check_gateway(gateway: Document, policies: Sequence[Document]) -> None:
     _check_monitor(gateway)
     _check_panel(gateway)
     _check_exports(gateway)
+    _check_data(gateway)
 
 
 def check_names(policies: Sequence[Document]) -> None:
@@ -182,7 +184,7 @@ def _check_models(gateway: Document) -> None:
 
 
 def _check_path(gateway: Document, place: Place, path: Any) -> None:
-    if isinstance(path, str) and "/" in path and "\0" not in path and not Path(path).exists():
+    if isinstance(path, str) and "/" in path and not exists(Path(path)):
         gateway.refuse(
             place, "no such file" if place in gateway.hidden else f"no {os.path.relpath(path)}{_beside(Path(path))}"
         )
@@ -219,15 +221,15 @@ def _check_score(policy: Document, place: Place, rail: Mapping[str, Any], *, sco
 
 def _check_nemo(policy: Document, place: Place, path: Any, folder: Path) -> None:
     found = _below(policy, place, path, folder)
-    if found and not found.is_dir():
+    if found and not is_folder(found):
         policy.refuse(place, f"no folder {found}{_beside(found)}")
-    elif found and not any((found / name).is_file() for name in ("config.yml", "config.yaml")):
+    elif found and not any(is_file(found / name) for name in ("config.yml", "config.yaml")):
         policy.refuse(place, f"no config.yml in {found}")
 
 
 def _check_spec(policy: Document, place: Place, path: Any, folder: Path) -> None:
     found = _below(policy, place, path, folder)
-    if found and not found.is_file():
+    if found and not is_file(found):
         policy.refuse(place, f"no file {found}{_beside(found)}")
 
 
@@ -240,7 +242,7 @@ def _check_schemas(policy: Document, place: Place, rail: Mapping[str, Any], fold
 
 
 def _below(policy: Document, place: Place, path: Any, folder: Path) -> Path | None:
-    if not isinstance(path, str) or "\0" in path:
+    if not isinstance(path, str):
         return None
     found = Path(os.path.normpath(folder / path))
     if found.is_relative_to(folder) and found != folder:
@@ -250,7 +252,7 @@ def _below(policy: Document, place: Place, path: Any, folder: Path) -> Path | No
 
 
 def _beside(path: Path) -> str:
-    return near(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    return near(path.name, [p.name for p in path.parent.iterdir()]) if is_folder(path.parent) else ""
 
 
 def _check_patterns(policy: Document, place: Place, rail: Mapping[str, Any]) -> None:
@@ -306,3 +308,22 @@ def _check_exports(gateway: Document) -> None:
             seen.add(name)
     if seen and (events.get("path", "-") if isinstance(events, dict) else "-") == "-":
         gateway.refuse(("export",), "sends what stands in the event log, so `events.path` has to be a file")
+
+
+def _check_data(gateway: Document) -> None:
+    """Texts are captured one way; reviewers are keys; personal data is of kinds that there are."""
+    value = gateway.value
+    data, events = value.get("data"), value.get("events")
+    if not isinstance(data, dict):
+        return
+    mode = events.get("capture", "none") if isinstance(events, dict) else "none"
+    if mode not in {"none", data.get("texts", "redacted")}:
+        gateway.refuse(("data", "texts"), f"`events.capture` says {mode!r}; both have to be the same")
+    keys = [key.get("name") for _, key in mappings(value.get("keys"))]
+    for n, name in enumerate(_words(data.get("reviewers"))):
+        if name not in keys:
+            gateway.refuse(("data", "reviewers", n), f"no key is named {name!r}{near(name, [k for k in keys if k])}")
+
+
+def _words(value: Any) -> list[str]:
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []

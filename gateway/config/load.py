@@ -15,6 +15,7 @@ from gateway.config.document import Document, Place, mappings, read
 from gateway.config.environment import filled, with_secrets
 from gateway.config.policy import PolicySpec, one_key
 from gateway.config.schema import Config, GatewayFile
+from gateway.config.there import is_folder
 from gateway.errors import ConfigError, Problem
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,7 +42,7 @@ def load(
     """
     gateway = filled(_mapping(file), environ)
     folder = _folder(gateway, file)
-    if copied and folder.is_dir():
+    if copied and is_folder(folder):
         folder = copied(folder)
     _place(gateway, file.parent)
     policies = [with_secrets(_mapping(path), environ) for path in _files(gateway, folder)]
@@ -128,7 +129,7 @@ def _files(gateway: Document, folder: Path) -> list[Path]:
     if gateway.value is None:
         return []
     hidden = ("policies",) in gateway.hidden
-    if not folder.is_dir():
+    if not is_folder(folder):
         gateway.refuse(("policies",), "no such folder" if hidden else f"no folder {folder}")
         return []
     for path in sorted(folder.glob("*.yml")):
@@ -158,6 +159,7 @@ def _place(gateway: Document, folder: Path) -> None:
     _resolve(value.get("scoring"), "encoder", folder)
     for key in ("state", "golden"):
         _resolve(value.get("monitor"), key, folder, bare=True)
+    _resolve(value.get("data"), "file", folder, bare=True)
     for _, export in mappings(value.get("export")):
         for section in export.values():
             for key in ("state", "dir"):

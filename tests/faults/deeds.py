@@ -218,7 +218,7 @@ async def strangers(stand: Stand) -> None:
         assert {each.status for each in heard} == {401}
     assert not stand.model.seen
     assert len(stand.site.events("exchange.completed")) - before == 100
-    assert b"sk-canary" not in (stand.site.folder / "events.jsonl").read_bytes()
+    assert not await stand.leaks()
 
 
 async def blocked(stand: Stand) -> None:

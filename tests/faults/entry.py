@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from faults.stand import Stand
 
 PATH = b"/v1/chat/completions"
-ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+ASK: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello canary"}]}
 GONE = 0
 """In place of a status: the connection is closed without a word."""
 

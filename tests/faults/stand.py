@@ -21,7 +21,10 @@ from support.scripted import Server, refusing, scripted
 FIRST_BYTE_S, IDLE_S, TOTAL_S = 0.4, 0.4, 1.2
 DEADLINE_S = 3.0  # the longest that anything may take here: a client's body, and the guard's next look
 SPARED = {"failures": 100_000, "volume": 100_000}  # an upstream that fails all day is asked all the same
-GOOD = answer(completion("the tide", "m"))
+GOOD = answer(completion("the tide canary", "m"))
+SECRETS = ("canary", "sk-good", "sk-upstream")
+"""Words of keys and texts: none may stand where anybody but client and model reads."""
+DEBUG = {"PYTHONASYNCIODEBUG": "1", "LOG_LEVEL": "DEBUG", "UVICORN_LOG_LEVEL": "trace"}
 
 _COUNT = re.compile(r"^tidegate_in_flight(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
@@ -68,6 +71,12 @@ class Stand:
             transport.abort()
         await asyncio.sleep(0.05)
 
+    async def leaks(self) -> list[str]:
+        """Secrets that stand in a log, on the terminal, in the metrics."""
+        told = (self.site.folder / "events.jsonl").read_text() + "".join(self.gateway.said)
+        told += (await self.client.get("/metrics")).text
+        return [secret for secret in SECRETS if secret in told]
+
     async def settled(self, files: int) -> None:
         """Wait until nothing is under way, and no more descriptors open than `files`."""
         async with asyncio.timeout(10):
@@ -82,7 +91,7 @@ class Stand:
         assert asked.status_code == 200, asked.text
 
 
-_USER = {"role": "user", "content": "hello"}
+_USER = {"role": "user", "content": "hello canary"}
 _KEY = {"authorization": KEY.decode().partition(": ")[2]}
 
 
@@ -117,7 +126,7 @@ async def standing(folder: Path, **more: Any) -> AsyncIterator[Stand]:
                 output=[{"pattern": {"deny": ["zebra"], "action": "block"}}],
             )
             site.configure(model.base_url, **{**settings(model, dead), **more})
-            async with operated(site) as gateway:
+            async with operated(site, env=DEBUG) as gateway:
                 await gateway.ready()
                 async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=30) as client:
                     stand = Stand(site, gateway, model, client)

@@ -94,3 +94,9 @@ async def test_a_refusal_never_stands_in_the_middle_of_an_answer(stand: Stand) -
     writer.close()
     assert heard.count(b"HTTP/1.1 ") == 1
     assert heard.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+async def test_no_key_and_no_text_of_all_this_stands_in_any_log(stand: Stand) -> None:
+    """Also where everything is told to say as much as it can."""
+    await stand.well()
+    assert not await stand.leaks()
