@@ -10,6 +10,7 @@ GATEWAY = Path(__file__).parents[2] / "gateway"
 DATES = {
     # where the time of day is meant, and a jump does no more than misdate
     "cli": "dates asked for",
+    "data": "until when texts are kept",
     "limits": "days and months, which are the calendar's",
     "monitor": "hours and days that are compared",
     "observe": "when an event happened",
