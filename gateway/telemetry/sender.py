@@ -67,10 +67,10 @@ class Sender:
             reason = "" if 200 <= head.status < 300 else f"status {head.status}"
         except TidegateError as error:
             head, reason, answer = None, error.message, b""
-        if reason:
-            self._standing.failed(reason, time.time())
-        else:
+        if not reason:
             self._taken(parcel, answer)
+        elif not _early(head, parcel):
+            self._standing.failed(reason, time.time())
         return head, reason
 
     def _taken(self, parcel: Parcel, answer: bytes) -> None:
@@ -82,7 +82,7 @@ class Sender:
     def _given_up(self, head: Head | None, parcel: Parcel, tries: int, began: float) -> str:
         """Why; empty while there is hope."""
         if head and head.status not in PATIENT:
-            again = head.status >= 500 or (head.status == 404 and parcel.signal == "scores")
+            again = head.status >= 500 or _early(head, parcel)
             if not again or tries >= TRIES:
                 return "refused"
         if time.monotonic() - began > self._to.keep_s:
@@ -94,6 +94,11 @@ class Sender:
         if parcel.signal == "scores" or not self._to.gzip:
             return parcel.body, {**kind, **self._to.headers}
         return gzip.compress(parcel.body, 1), {**kind, "content-encoding": "gzip", **self._to.headers}
+
+
+def _early(head: Head | None, parcel: Parcel) -> bool:
+    """Whether it is a score whose span is not there yet, which is usual: spans are taken first and stored later."""
+    return head is not None and head.status == 404 and parcel.signal == "scores"
 
 
 def _pause(head: Head | None, wait: float) -> float:

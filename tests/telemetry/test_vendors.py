@@ -160,7 +160,7 @@ async def test_a_score_waits_for_its_span_and_is_let_go_when_that_never_comes(
     collector.refuse(200, 404, 404, 404)
     one = follow(destination(tmp_path, told))
     await one.part()
-    assert one.standing.sent["scores"] == 2
+    assert (one.standing.sent["scores"], one.standing.news()) == (2, [])
     journal.score("req_" + "0" * 32)
     collector.refuse(*[200] + [404] * 6)
     await one.part()
