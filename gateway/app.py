@@ -20,9 +20,12 @@ from gateway.cache.entry import Answers
 from gateway.cache.memory import Shelf
 from gateway.config.policy import WebhookSpec
 from gateway.config.schema import Config, Key
+from gateway.data.handover import NAME as DATA
+from gateway.data.handover import Handover, Lost
 from gateway.errors import WorkerError
 from gateway.http import endpoints, panel, translated
 from gateway.http.auth import Keyring
+from gateway.http.feedback import Feedback
 from gateway.ledger import Ledger, blended, tariffs
 from gateway.limits.gate import Gate
 from gateway.limits.table import Table, created
@@ -76,6 +79,7 @@ class Desk:
     shelf: Shelf
     fleet: Fleet
     going: set[str] = field(default_factory=set)
+    lost: Lost = field(default_factory=Lost)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # the process was told to stop
     memory: Memory = field(default_factory=Memory)  # a policy that did not change goes on knowing what it judged
 
@@ -97,6 +101,9 @@ def desk(config: Config, scraped: ASGIApp | None = None, accounts: int | None = 
             Fleet(log.emit, metrics),
         )
         metrics.gauge("tidegate_memory_bytes", "What rails found in texts before, about.", lambda: found.memory.size)
+        metrics.gauge(
+            "tidegate_data_dropped_total", "Exchanges that were not handed to the store.", lambda: found.lost.count
+        )
         try:
             yield found
         finally:
@@ -126,7 +133,10 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         routes = Routes(config.gateway.routes, targets, found.fleet, partial(blended, prices))
         found.fleet.keep(targets)
         await stack.enter_async_context(watched(targets.values(), found.fleet))
+        await _with_keeper(stack, config, workers, found, ledger)
         capture = config.gateway.events.capture
+        if capture == "none" and config.gateway.data:
+            capture = config.gateway.data.texts
         link = await _link(stack, config, found.log)
         gate = await _gate(stack, config, found.accounts, link)
         answers = _answers(found.shelf, config, link)
@@ -136,15 +146,13 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         yield app(config, pipeline, found, workers, _scores(config, pipeline, workers, ledger))
 
 
-def app(
-    config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Client], scores: Scores
-) -> Starlette:
+def app(config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Client], scores: Scores) -> Starlette:
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
     table = pipeline.routes.table
     keys = Keyring(gateway.keys)
-    needed = {name: worker for name, worker in workers.items() if name != PANEL}
+    needed = {name: worker for name, worker in workers.items() if name not in {PANEL, DATA}}
     completions = partial(endpoints.Completions, traced=bool(gateway.export))
     starlette = Starlette(
         routes=[
@@ -160,6 +168,7 @@ def app(
             Route("/readyz", endpoints.Ready(lambda: silent(needed), own.leaving.is_set)),
             Route("/metrics", own.scraped),
             *_panel(config, workers),
+            *_feedback(config, keys, workers, own.log),
         ]
     )
     starlette.router.default = endpoints.unknown
@@ -179,6 +188,14 @@ def _panel(config: Config, workers: Mapping[str, Client]) -> list[Route]:
         Route("/ui/data/look", panel.look(workers[PANEL], keys)),
         Route("/ui/data/map", panel.drift_map(workers[PANEL], keys)),
     ]
+
+
+def _feedback(config: Config, keys: Keyring, workers: Mapping[str, Client], log: Log) -> list[Route]:
+    """`/v1/feedback`, where there is somebody to keep it."""
+    data = config.gateway.data
+    if data is None or DATA not in workers:
+        return []
+    return [Route("/v1/feedback", Feedback(workers[DATA], keys, log.emit, frozenset(data.reviewers)))]
 
 
 def _scores(config: Config, pipeline: Pipeline, workers: Mapping[str, Client], ledger: Ledger) -> Scores:
@@ -244,8 +261,21 @@ async def _with_scores(stack: AsyncExitStack, config: Config, workers: Mapping[s
     stack.push_async_callback(_stopped, task, ledger.sampler)
 
 
-async def _stopped(task: asyncio.Task[None], sampler: Sampler) -> None:
-    """Answers that still wait for their scores get a moment."""
+async def _with_keeper(
+    stack: AsyncExitStack, config: Config, workers: Mapping[str, Client], own: Desk, ledger: Ledger
+) -> None:
+    """Exchanges are handed over until the last of this configuration ended."""
+    ledger.texts = config.gateway.events.capture != "none"
+    if config.gateway.data is None or DATA not in workers:
+        return
+    keeper = Handover(workers[DATA], own.lost)
+    ledger.keeper = keeper
+    task = asyncio.create_task(keeper.run(), name=DATA)
+    stack.push_async_callback(_stopped, task, keeper)
+
+
+async def _stopped(task: asyncio.Task[None], sampler: Sampler | Handover) -> None:
+    """What still waits for its scores, or to be kept, gets a moment."""
     with suppress(TimeoutError):
         async with asyncio.timeout(FAREWELL_S):
             await sampler.queue.join()

@@ -8,6 +8,7 @@
     │   ├── NotFound                    404
     │   ├── MethodNotAllowed            405
     │   ├── RequestTimeout              408
+    │   ├── Conflict                    409
     │   ├── TooLarge                    413
     │   ├── UnsupportedMedia            415
     │   ├── Unprocessable               422
@@ -107,6 +108,13 @@ class MethodNotAllowed(RequestError):
 class RequestTimeout(RequestError):
     status = 408
     kind = "timeout"
+
+
+class Conflict(RequestError):
+    """What was asked cannot be, as things stand; asking again is no use."""
+
+    status = 409
+    kind = "conflict_error"
 
 
 class TooLarge(RequestError):

@@ -109,3 +109,5 @@ class Exchange:
     captured: Captured | None = None  # its texts, where they are kept
     cached: bool = False  # answered as somebody was answered before
     parent: str = ""  # span of the trace that asked
+    answer: str = ""  # the answer's own id, where texts are kept
+    user: str = ""  # the client's word for who asked, where texts are kept

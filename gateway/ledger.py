@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from gateway import record
 from gateway.config.schema import AnyUpstream, Config
@@ -19,6 +19,12 @@ from gateway.routing import Target
 from gateway.scoring.sampler import Sample, Sampler
 
 
+class Keeper(Protocol):
+    """Who keeps the texts of some exchanges. Does not wait."""
+
+    def offer(self, exchange: Exchange, fields: Mapping[str, Any]) -> None: ...
+
+
 @dataclass(slots=True)
 class Ledger:
     """`pipeline.run.Ledger`, for real. `sample` is the share of answers that are scored."""
@@ -29,6 +35,8 @@ class Ledger:
     sampler: Sampler | None = None
     sample: float = 0.0
     going: set[str] = field(default_factory=set)
+    keeper: Keeper | None = None
+    texts: bool = True  # whether the log may have the texts that an exchange left
 
     def started(self, exchange: Exchange) -> None:
         """Write the intent. Raises `AuditUnavailable` where that cannot be: what leaves no record does not happen."""
@@ -70,6 +78,10 @@ class Ledger:
         self.going.discard(exchange.id)
         self.metrics.in_flight = len(self.going)
         fields = record.completed(exchange)
+        if self.keeper:
+            self.keeper.offer(exchange, fields)
+        if not self.texts:
+            fields.pop("captured", None)
         self.log.emit("exchange.completed", **fields)
         self.metrics.observe(fields)
 

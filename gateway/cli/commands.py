@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import gateway
-from gateway.cli import drift
+from gateway.cli import data, drift
 from gateway.cli.key_commands import keys
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 app.add_typer(drift.app, name="drift")
+app.add_typer(data.app, name="data")
 
 ConfigFile = Annotated[Path, typer.Argument()]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from gateway.config.data import Data
 from gateway.config.export import AnyExport
 from gateway.config.monitor import Monitor
 from gateway.config.policy import Frozen, PolicySpec
@@ -209,6 +210,7 @@ class GatewayFile(Frozen):
     monitor: Monitor | None = None
     export: tuple[AnyExport, ...] = ()
     ui: Panel | None = None
+    data: Data | None = None
 
 
 class Config(Frozen):

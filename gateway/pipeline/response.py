@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.errors import NotSupported, PolicyBlocked, PolicyUnavailable, RequestError, TidegateError
 from gateway.exchange import Exchange, Outcome
@@ -136,12 +137,24 @@ class Response:
         exchange.answered, exchange.finish = run.tally.model, run.tally.finish
         exchange.usage = run.usage()
         exchange.captured = run.capture.record(run.vault)
+        if exchange.captured:
+            exchange.answer, exchange.user = _word(run.tally.newest, "id"), _user(run.body)
         if run.target:
             said = run.tally.text(), run.question, run.context, run.tally.samples(), run.tally.tokens
             answer = Answer(*said, policy=exchange.policy)
             self.ledger.answered(exchange, run.target, answer)
         if run.lease:
             run.lease.settle(exchange.usage.input + exchange.usage.output, exchange.cost.total)
+
+
+def _user(body: Mapping[str, Any]) -> str:
+    """Who asks, in the client's words: OpenAI's newer name for it, or the older."""
+    return _word(body, "safety_identifier") or _word(body, "user")
+
+
+def _word(body: Mapping[str, Any] | None, name: str) -> str:
+    said = body.get(name) if body else None
+    return said[:256] if isinstance(said, str) else ""
 
 
 _FORWARDED = frozenset({"content-type", "retry-after", "openai-processing-ms", "openai-version"})

@@ -12,8 +12,9 @@ import orjson
 from gateway.app import PANEL, events_path
 from gateway.config.policy import NemoSpec, PolicySpec
 from gateway.config.schema import Config, EmbeddedSpec, Scoring
+from gateway.data.handover import NAME as DATA
 from gateway.policy.rails import guardrails_ai, nemo, pii
-from gateway.serve import exporting, watching
+from gateway.serve import exporting, keeping, watching
 from gateway.upstream import litellm
 from gateway.worker.supervisor import Host
 
@@ -65,7 +66,7 @@ def needs(config: Config) -> list[Need]:
     """Workers and embedded models. Raises `ConfigError`."""
     specs = [spec for spec in config.gateway.upstreams if isinstance(spec, EmbeddedSpec)]
     models = [Model(spec, sha256(f"model {spec.model_dump_json()}".encode()).hexdigest()) for spec in specs]
-    return [*workers(config), *_monitor(config), *_exports(config), *_panel(config), *models]
+    return [*workers(config), *_monitor(config), *_exports(config), *_panel(config), *_data(config), *models]
 
 
 def _monitor(config: Config) -> list[Worker]:
@@ -86,6 +87,15 @@ def _panel(config: Config) -> list[Worker]:
     spec = {"events": events_path(config), "state": state}
     engine = "gateway.panel.engine"
     return [Worker(PANEL, engine, spec, _mark(config, PANEL, engine, spec), config.folder)]
+
+
+def _data(config: Config) -> list[Worker]:
+    """Of a gateway that serves, where it keeps texts and feedback. Raises `ConfigError`."""
+    data = config.gateway.data
+    if data is None:
+        return []
+    spec = keeping.spec(config, data)
+    return [Worker(DATA, "gateway.data.engine", spec, _mark(config, DATA, "gateway.data.engine", spec), config.folder)]
 
 
 def _exports(config: Config) -> list[Worker]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import NotSupported, PolicyBlocked, TidegateError
+from gateway.errors import Conflict, NotSupported, PolicyBlocked, TidegateError
 
 
 def error(fault: TidegateError) -> dict[str, Any]:
@@ -22,6 +22,6 @@ def headers(fault: TidegateError) -> dict[str, str]:
 
     OpenAI's clients try again after 408, 409, 429 and any 5xx unless `x-should-retry` says that it is no use.
     """
-    if isinstance(fault, NotSupported | PolicyBlocked):
+    if isinstance(fault, Conflict | NotSupported | PolicyBlocked):
         return {"x-should-retry": "false"}
     return {} if fault.retry_after is None else {"retry-after": str(max(1, -int(-fault.retry_after // 1)))}
