@@ -5,6 +5,7 @@ The pipeline owns an `Exchange` and is the only one to change it; everybody else
 
 from __future__ import annotations
 
+from collections.abc import MutableSequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,7 +30,7 @@ class Timing:
     output_rails: float = 0.0  # spent judging the answer, summed
     upstream: float = 0.0  # spent waiting for the upstream, summed
     finished: float | None = None
-    gaps: list[float] = field(default_factory=list)  # between two text deltas as they came from the upstream
+    gaps: MutableSequence[float] = field(default_factory=list)  # between two text deltas as they came from the upstream
 
 
 @dataclass(frozen=True, slots=True)

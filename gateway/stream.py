@@ -9,10 +9,12 @@ without a task being woken.
 from __future__ import annotations
 
 import asyncio
+from array import array
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, NamedTuple, Protocol
 
 from gateway.config.policy import Refusal
@@ -25,10 +27,13 @@ from gateway.policy.window import Span, Window
 from gateway.upstream import Chunks, Flowing
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope, logprobs, sse
-from gateway.wire.alike import Alike
+from gateway.wire.alike import Alike, Mould
 from gateway.wire.codec import CHAT, Codec
 from gateway.wire.passage import Path
 from gateway.wire.usage import Counts
+
+Flow = Callable[[Callable[[bytes], bool]], Awaitable[bool]]
+"""`Flowing.flow`."""
 
 _OTHER: Path = (-1,)  # where an event's lines stand that are not data; no path in an object begins so
 _TOKENS = 16_384  # whose log-probabilities are kept for the scorer
@@ -46,11 +51,14 @@ class Held(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        return all(span.channel.clear >= span.end for _, span in self.spans)
+        for _, (channel, _, end) in self.spans:  # noqa: SIM110 - a generator is dearer than all that it would walk
+            if channel.clear < end:
+                return False
+        return True
 
     def encoded(self) -> bytes:
         """The event's own bytes, or the chunk anew where a rewrite touched it."""
-        changed = [(path, span) for path, span in self.spans if span.touched]
+        changed = [(path, span) for path, span in self.spans if span.channel.edits and span.touched]
         if not changed:
             return self.event.raw
         texts = [(path, span.delivered()) for path, span in changed if path != _OTHER]
@@ -75,11 +83,11 @@ class Tally:
     finish: str = ""
     failed: bool = False  # the upstream said so itself
     last: float | None = None
-    gaps: list[float] = field(default_factory=list)
+    gaps: array[float] = field(default_factory=lambda: array("d"))
     newest: dict[str, Any] | None = None
     choices: dict[int, bool] = field(default_factory=dict)  # by index: whether it ended
-    said: list[str] = field(default_factory=list)
-    others: dict[int, list[str]] = field(default_factory=dict)  # what the other choices say
+    said: StringIO = field(default_factory=StringIO)
+    others: dict[int, StringIO] = field(default_factory=dict)  # what the other choices say
     tokens: list[logprobs.Token] = field(default_factory=list)  # of the first choice, where the upstream tells
     characters: int = 0  # of all that the model wrote
 
@@ -96,30 +104,37 @@ class Tally:
                 self.finish = chat.finish_word(reason)
         spoken = [text for text in texts if text.key is not None]
         if spoken:
-            self.hear(spoken)
+            self._beat(self.clock())
+            for text in spoken:
+                self._add(text.key, text.text)
             if len(self.tokens) < _TOKENS:
                 self.tokens += logprobs.tokens(chunk)
 
-    def hear(self, texts: list[chat.Delta]) -> None:
-        """What the model says in a chunk that tells nothing else."""
-        now = self.clock()
+    def hear(self, key: chat.Key, text: str, now: float) -> None:
+        """The model says `text`, in the place that `key` names, and nothing else."""
+        self._beat(now)
+        self._add(key, text)
+
+    def _beat(self, now: float) -> None:
         if self.last is not None:
             self.gaps.append(now - self.last)
         self.last = now
-        for text in texts:
-            self.characters += len(text.text)
-            if text.key == self.codec.first:
-                self.said.append(text.text)
-            elif text.key and self.codec.first and text.key[1] == self.codec.first[1]:
-                self.others.setdefault(text.key[0], []).append(text.text)
+
+    def _add(self, key: chat.Key | None, text: str) -> None:
+        self.characters += len(text)
+        first = self.codec.first
+        if key == first:
+            self.said.write(text)
+        elif key and first and key[1] == first[1]:
+            self.others.setdefault(key[0], StringIO()).write(text)
 
     def text(self) -> str:
         """What the model said in its first choice, as far as it got."""
-        return "".join(self.said)
+        return self.said.getvalue()
 
     def samples(self) -> list[str]:
         """What it said in the other choices, in their order."""
-        return ["".join(self.others[index]) for index in sorted(self.others)]
+        return [self.others[index].getvalue() for index in sorted(self.others)]
 
 
 class Keeper(Protocol):
@@ -165,7 +180,8 @@ class Relay:
         Raises `PolicyBlocked`, `PolicyUnavailable` or `UpstreamError`; `ending` says how the stream ends then.
         """
         out: list[bytes] = []
-        while not self.done and await self._came(chunks):
+        flow = chunks.flow if isinstance(chunks, Flowing) else None
+        while not self.done and await self._came(chunks, flow):
             out = await self._passed()
             if out and not self.done:
                 yield b"".join(out)
@@ -177,12 +193,12 @@ class Relay:
             out = out[-1:]
         self.last = b"".join(out)
 
-    async def _came(self, chunks: Chunks) -> bool:
+    async def _came(self, chunks: Chunks, flow: Flow | None) -> bool:
         """Take what the upstream says next; False at its end. The wait is the upstream's time, not ours."""
         began, self.busy, clock = self.tally.clock(), 0.0, self.tally.clock
         try:
-            if isinstance(chunks, Flowing):
-                return await chunks.flow(self._poured)
+            if flow is not None:
+                return await flow(self._poured)
             chunk = await anext(chunks, b"")
         finally:
             self.exchange.timing.upstream += clock() - began - self.busy
@@ -193,6 +209,9 @@ class Relay:
         """Take a chunk and pass on what may leave, if nobody needs to be waited for: neither a rail nor the client."""
         began = self.tally.clock()
         try:
+            text = self.alike.read(chunk) if self.prompt else None
+            if text is not None and self.alike.mould is not None:
+                return self._went(chunk, text, self.alike.mould, began)
             self._taken(chunk)
             if self.done or self.outlet is None or not self.outlet.open or not self._judged():
                 return False
@@ -202,12 +221,47 @@ class Relay:
         finally:
             self.busy += self.tally.clock() - began
 
+    @property
+    def prompt(self) -> bool:
+        """Whether the next bytes begin an event that nobody but the window wants to see."""
+        return not (self.done or self.keeper) and self.decoder.between and self.outlet is not None
+
+    def _went(self, raw: bytes, text: str, mould: Mould, now: float) -> bool:
+        """One event that is alike to those before but for its text: as `_take` and `_left`, and whether it left."""
+        exchange, window, outlet, span = self.exchange, self.window, self.outlet, None
+        self.tally.hear(mould.key, text, now)
+        size = len(text) if text.isascii() else _size(text)
+        exchange.scannable += size
+        exchange.scanned += size
+        if window.groups or not window.vault.empty:
+            span = window.go_on(mould.key, text)
+        if outlet is None or not outlet.open or (span is not None and not self._judged()):
+            self._hold_alike(raw, mould, span)
+            return False
+        if self.held or (span is not None and (span.channel.clear < span.end or span.channel.edits)):
+            self._hold_alike(raw, mould, span)
+            if out := self._left():
+                outlet.write(b"".join(out))
+            return True
+        if span is not None:
+            span.channel.forget()
+        if exchange.timing.first_token is None:
+            exchange.timing.first_token = now
+        outlet.write(raw)
+        return True
+
+    def _hold_alike(self, raw: bytes, mould: Mould, span: Span | None) -> None:
+        spans = () if span is None else ((mould.text.path, span),)
+        self.held.append(Held(sse.Event(raw[len(sse.DATA) : -2], raw), mould.chunk, spans, spoken=True))
+
     def _judged(self) -> bool:
         """Whether all rails that had to be asked could answer at once."""
         verdict = self.window.judged() if self.window.fresh else ALLOW
-        if verdict is not None:
+        if verdict is None:
+            return False
+        if verdict is not ALLOW:
             enforce(verdict, self.refusal)
-        return verdict is not None
+        return True
 
     def _taken(self, chunk: bytes) -> None:
         for event in self._decoded(chunk):
@@ -223,20 +277,30 @@ class Relay:
         """Queue one event and feed its texts to the window. What follows `[DONE]` is nobody's."""
         if self.done:
             return
-        mould = self.alike.mould
-        if mould is not None and not event.other and (text := self.alike.read(event.data)):
-            self.tally.hear([text])
-            self._hold(event, mould.chunk, [text])
+        if self._takes_alike(event.raw):
             return
         chunk, texts = self._read(event)
         self.tally.note(chunk, texts)
         if self.hide_usage and chat.only_usage(chunk):
             return
-        self.alike.learn(event.data, chunk, texts)
+        self.alike.learn(event, chunk, texts)
         self._hold(event, chunk, texts)
         if event.data == sse.DONE:
             self.done = True
             self.window.finish()
+
+    def _takes_alike(self, raw: bytes) -> bool:
+        """`_take` one that is alike to those before but for its text; False for another, of which nothing is taken."""
+        text = self.alike.read(raw)
+        if text is None or self.alike.mould is None:
+            return False
+        mould, window = self.alike.mould, self.window
+        self.tally.hear(mould.key, text, self.tally.clock())
+        self._count(_size(text))
+        if self.keeper:
+            self.keeper.came([mould.text._replace(text=text)], judged=not window.idle)
+        self._hold_alike(raw, mould, None if window.idle else window.go_on(mould.key, text))
+        return True
 
     def _read(self, event: sse.Event) -> tuple[dict[str, Any], list[chat.Delta]]:
         if not event.data or event.data == sse.DONE:
@@ -252,15 +316,20 @@ class Relay:
             self.keeper.came(texts, judged=not self.window.idle)
         if event.other:
             texts.append(chat.Delta(None, _OTHER, event.other.decode("utf-8", "replace"), "field"))
-        self.held.append(Held(event, chunk, self._fed(texts), any(text.key is not None for text in texts)))
+        spoken = False
+        for text in texts:
+            spoken = spoken or text.key is not None
+        self.held.append(Held(event, chunk, self._fed(texts), spoken))
 
     def _fed(self, texts: list[chat.Delta]) -> tuple[tuple[Path, Span], ...]:
-        size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
-        self.exchange.scannable += size
-        self.exchange.scanned += size
+        self._count(sum([_size(text.text) for text in texts]))
         if self.window.idle:
             return ()
         return tuple([(text.path, self.window.feed(text.key, text)) for text in texts])
+
+    def _count(self, size: int) -> None:
+        self.exchange.scannable += size
+        self.exchange.scanned += size
 
     async def _passed(self) -> list[bytes]:
         """The events that may leave now."""
@@ -276,8 +345,8 @@ class Relay:
             out.append(held.encoded())
             if self.keeper:
                 self.keeper.left([span for _, span in held.spans], self.window.channels)
-            for _, span in held.spans:
-                span.channel.forget()
+            for _, (channel, _, _) in held.spans:
+                channel.forget()
             if held.spoken and self.exchange.timing.first_token is None:
                 self.exchange.timing.first_token = self.tally.clock()
         return out
@@ -298,6 +367,11 @@ class Relay:
         held = {index for event in self.held for index, reason in chat.choices(event.chunk) if reason}
         open_ = [index for index, ended in self.tally.choices.items() if not ended or index in held]
         return self.tally.codec.refusal(self.tally.newest, open_ or [0], envelope.error(error), self.tally.spent)
+
+
+def _size(text: str) -> int:
+    """Bytes of UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 async def drained(chunks: Chunks) -> None:

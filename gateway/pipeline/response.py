@@ -50,13 +50,15 @@ class Response:
     @property
     def open(self) -> bool:
         """Whether a stream has begun that can go on by `write`. It began after the request was judged."""
-        return self.begun and self.outlet is not None and self.outlet.open
+        return self.outlet is not None and self.begun and self.outlet.open
 
     def write(self, piece: bytes) -> None:
         """`chunk`, for one that needs not wait."""
+        told = piece if self.twin is None else self.twin.piece(piece)
+        self.exchange.sent += len(told)
         if self.outlet is not None:
-            self.outlet.write(self._counted(piece))
-        if self.run and self.run.kept:
+            self.outlet.write(told)
+        if self.run is not None and self.run.kept is not None:
             self.run.kept.came(piece)
 
     async def last(self, reply: Reply, chunk: bytes) -> None:

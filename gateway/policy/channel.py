@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import partial
 
+from gateway.policy.docket import Line
 from gateway.policy.pace import Pace
 from gateway.policy.policy import Bench, Bound
 from gateway.policy.rail import Scanner, Unit
@@ -37,8 +37,9 @@ class Follower:
     bound: Bound
     scanner: Scanner | None
     done: int = 0
+    line: Line | None = None  # where it is noted
 
-    def step(self, delta: str, end: int, *, final: bool) -> Verdict:
+    def step(self, delta: str, end: int, final: bool) -> Verdict:
         """The verdict on what `delta`, which takes the text to `end`, made certain. A scanner that raises is lost."""
         scanner, self.scanner, self.done = self.scanner, None, end
         if scanner is None:
@@ -71,6 +72,10 @@ class Channel:
     stops: bool = False  # a sentence may have ended since they were looked for
     edits: set[Edit] = field(default_factory=set)
     waiting: deque[int] = field(default_factory=deque)  # where pieces begin that are not delivered yet
+    parted: bool = field(init=False)  # whether anybody wants sentences
+
+    def __post_init__(self) -> None:
+        self.parted = any(group.unit is Unit.SENTENCE for group in self.done)
 
     @property
     def length(self) -> int:
@@ -79,7 +84,10 @@ class Channel:
     @property
     def judged(self) -> int:
         """Every rail that may act has judged what stands before this offset."""
-        least = self.matched
+        least = self.base + len(self.pending)
+        for follower in self.followers:
+            if follower.done < least and follower.bound.acts:
+                least = follower.done
         for group, done in self.done.items():
             if done < least and group.acts:
                 least = done
@@ -106,19 +114,20 @@ class Channel:
 
     def feed(self, delta: str) -> tuple[int, int]:
         """The text goes on; the span that `delta` takes. It waits for being delivered until `forget` lets it go."""
-        start = self.length
-        if not self.stops:
+        start = self.base + len(self.pending)
+        if self.parted and not self.stops:
             self.stops = may_end(self.pending, self.ready - self.base, delta)
         self.pending += delta
         self.waiting.append(start)
-        return start, self.length
+        return start, start + len(delta)
 
     # Judging
 
     @property
     def far(self) -> bool:
         """Whether followers have so much to read that others should have their turn in between."""
-        return self.length - self.read > _BIT or self._farther
+        length = self.base + len(self.pending)
+        return length - self.read > _BIT or (length - self.clear > _FAR and self._farther)
 
     @property
     def _farther(self) -> bool:
@@ -148,7 +157,8 @@ class Channel:
             return ALLOW
         said = ALLOW
         for follower in self.followers:
-            verdict = bench.followed(follower.bound, partial(follower.step, delta, end, final=final))
+            line = follower.line = follower.line or bench.line(follower.bound)
+            verdict = bench.followed(follower.bound, line, follower.step, delta, end, final)
             if verdict is not ALLOW:
                 self.edits |= verdict.edits
                 said |= verdict
@@ -199,7 +209,7 @@ class Channel:
 
     def touched(self, start: int, end: int) -> bool:
         """Whether an edit changes `text[start:end]`."""
-        return any(edit.start < end and edit.end > start for edit in self.edits)
+        return bool(self.edits) and any(edit.start < end and edit.end > start for edit in self.edits)
 
     def delivered(self, start: int, end: int) -> str:
         """`text[start:end]` as the client gets it: an edit's new text stands where the edit begins."""
@@ -220,7 +230,7 @@ class Channel:
     def forget(self) -> None:
         """The piece that waited longest was delivered; drop what nobody needs any more."""
         self.waiting.popleft()
-        if self.final:
+        if self.final or self.clear - self.base <= _KEPT:
             return
         unread = self.read if self.followers else self.clear
         keep = min(self.waiting[0] if self.waiting else self.clear, self.clear, unread, *self.done.values())

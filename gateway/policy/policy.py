@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from gateway.config.policy import OnError, PolicySpec, Refusal
 from gateway.errors import PolicyBlocked, PolicyUnavailable, WorkerLost, WorkerTimeout
-from gateway.policy.docket import Docket, Stage
+from gateway.policy.docket import Docket, Line, Stage
 from gateway.policy.memory import Reader
 from gateway.policy.rail import Rail, Subject, Unit
 from gateway.policy.verdict import ALLOW, Action, Edit, Finding, Verdict, applied
@@ -160,7 +160,7 @@ class Bench:
         if self.reader is not None and bound.mark:
             subject = replace(subject, known=self.reader.at(bound.mark))
         verdicts = await _answer(bound, subject)
-        line = self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
+        line = self.line(bound)
         line.seconds += self.clock() - began
         line.remembered += subject.known.hits
         for verdict in verdicts:
@@ -168,17 +168,21 @@ class Bench:
                 line.note(verdict if counted else replace(verdict, findings=frozenset(_faults(verdict))))
         return [bound.acted(verdict) for verdict in verdicts]
 
-    def followed(self, bound: Bound, act: Callable[[], Verdict]) -> Verdict:
-        """The verdict of a rail that follows a text, as it acts, noted."""
+    def line(self, bound: Bound) -> Line:
+        """Where it is noted what a rail says."""
+        return self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
+
+    def followed(self, bound: Bound, line: Line, act: Callable[..., Verdict], *given: object) -> Verdict:
+        """The verdict of a rail that follows a text, by `act` on what is `given`, as it acts, noted in its `line`."""
         began = self.clock()
         try:
-            verdict = act()
+            verdict = act(*given)
         except Exception:  # noqa: BLE001 - as in `_answer`
             verdict = bound.failed("error")
-        line = self.docket.line(self.stage, bound.rail.name, enforced=bound.enforced)
         line.seconds += self.clock() - began
-        if verdict is not ALLOW:
-            line.note(verdict)
+        if verdict is ALLOW:
+            return verdict
+        line.note(verdict)
         return bound.acted(verdict)
 
 

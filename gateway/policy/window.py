@@ -105,6 +105,12 @@ class Window:
         self.fresh[channel] = None
         return Span(channel, *channel.feed(piece.text))
 
+    def go_on(self, key: Hashable, text: str) -> Span:
+        """`feed`, for a text that has begun."""
+        channel = self.channels[key]
+        self.fresh[channel] = None
+        return Span(channel, *channel.feed(text))
+
     def _alone(self, piece: Piece) -> Span:
         known = self.known.get((piece.path, piece.text))
         if known is not None:
@@ -144,18 +150,22 @@ class Window:
 
     def judged(self) -> Verdict | None:
         """`judge`, where nobody needs to be waited for; else None, and `judge` has what is left to do."""
-        if any(channel.far for channel in self.fresh):
-            return None
         verdict = ALLOW
-        if self.matching:
-            for channel in self.fresh:
-                verdict |= channel.followed(self.bench)
-        if verdict.action is not Action.BLOCK:
-            for group in self.groups:
-                if group.acts and any(group in c.done and c.segments(group) for c in self.fresh):
+        for channel in self.fresh:
+            if not channel.followers:
+                continue
+            if channel.far:
+                self.heard |= verdict
+                return None
+            verdict |= channel.followed(self.bench)
+        if verdict.action is Action.BLOCK:
+            return verdict
+        for channel in self.fresh:
+            for group in channel.done:
+                if group.acts and channel.segments(group):
                     self.heard |= verdict
                     return None
-            self._passed()
+        self._passed()
         return verdict
 
     async def watch(self) -> None:
@@ -212,15 +222,12 @@ class Window:
         return said
 
     def _passed(self) -> None:
-        for channel in self.fresh:
-            self._clear(channel)
-        self.fresh.clear()
-
-    def _clear(self, channel: Channel) -> None:
         """Move what may be delivered forward; placeholders of the vault are held until whole, then given back."""
-        clear = channel.judged
-        if clear > channel.clear:
-            channel.clear = clear if self.vault.empty else self._restored(channel, clear)
+        for channel in self.fresh:
+            clear = channel.judged
+            if clear > channel.clear:
+                channel.clear = clear if self.vault.empty else self._restored(channel, clear)
+        self.fresh.clear()
 
     def _restored(self, channel: Channel, clear: int) -> int:
         """Give placeholders between what is clear and `clear` back; the offset up to which all of them are whole."""

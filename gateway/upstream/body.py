@@ -40,7 +40,8 @@ class Body:
         if not piece:
             self._ended()
             raise StopAsyncIteration
-        self._note(piece)
+        self.size += len(piece)
+        self._check(piece)
         return piece
 
     async def flow(self, sink: Sink) -> bool:
@@ -49,7 +50,9 @@ class Body:
             return False
 
         def noted(piece: bytes) -> bool:
-            self._note(piece)
+            self.size += len(piece)
+            if self.size > self.most or self.unframed:
+                self._check(piece)
             return sink(piece)
 
         more = await self.connection.flow(noted, self.idle_s, self.end)
@@ -60,8 +63,7 @@ class Body:
     async def aclose(self) -> None:
         self.over = True
 
-    def _note(self, piece: bytes) -> None:
-        self.size += len(piece)
+    def _check(self, piece: bytes) -> None:
         if self.size > self.most:
             raise UpstreamBroken(f"upstream {self.connection.where}: its answer is over {self.most} bytes")
         if self.unframed:

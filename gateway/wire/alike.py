@@ -7,12 +7,13 @@ may differ too, as long as it is such a word.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from gateway.wire import body as json_body
-from gateway.wire import chat, logprobs
+from gateway.wire import chat, logprobs, sse
 
 _TEXTS = frozenset({"arguments", "content", "reasoning", "reasoning_content", "refusal", "text", "thinking"})
 """Fields in which every string but the empty one is text, whatever it says."""
@@ -23,8 +24,9 @@ _TRIES = 8  # chunks in a row that were alike to none before them; then only eve
 _SELDOM = 64
 
 
-class Mould(NamedTuple):
-    """What chunks have in common: the bytes around their text, what else was read of them, and which text it is.
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """What events have in common: the bytes around their text, what else was read of them, and which text it is.
 
     Where there is an `obfuscation`, it stands between `tail` and `end`.
     """
@@ -33,29 +35,37 @@ class Mould(NamedTuple):
     tail: bytes
     end: bytes | None
     chunk: dict[str, Any]
+    key: chat.Key
     text: chat.Delta
 
-    def read(self, data: bytes) -> chat.Delta | None:
-        """The text of a chunk that is alike, `data`; None where it has to be read whole."""
-        head, tail, end, _, (key, path, _, channel) = self
-        if end is not None:
-            if not data.endswith(end):
+    def read(self, raw: bytes) -> str | None:
+        """The text of an event that is alike, `raw`; None where it has to be read whole."""
+        head, tail = self.head, self.tail
+        if self.end is not None:
+            found = self._without_noise(raw, self.end)
+            if found is None:
                 return None
-            begin, data = data.find(tail, len(head)), data[: len(data) - len(end)]
-            if begin < 0 or not _is_noise(data[begin + len(tail) :]):
-                return None
-            data = data[: begin + len(tail)]
-        if not (data.startswith(head) and data.endswith(tail) and len(data) > len(head) + len(tail) + 2):
+            raw = found
+        if not (raw.startswith(head) and raw.endswith(tail) and len(raw) > len(head) + len(tail) + 2):
             return None
         try:
-            text = orjson.loads(data[len(head) : len(data) - len(tail)])
+            text = orjson.loads(raw[len(head) : len(raw) - len(tail)])
         except orjson.JSONDecodeError:
             return None
-        return chat.Delta(key, path, text, channel) if type(text) is str else None
+        return text if type(text) is str else None
+
+    def _without_noise(self, raw: bytes, end: bytes) -> bytes | None:
+        """`raw` up to where the obfuscation begins."""
+        if not raw.endswith(end) or (at := raw.find(self.tail, len(self.head))) < 0:
+            return None
+        at += len(self.tail)
+        noise = raw[at : len(raw) - len(end)]
+        known = noise[:1] == noise[-1:] == b'"' and chat.is_identifier(noise[1:-1])
+        return raw[:at] if known else None
 
 
 class Alike:
-    """The newest chunk of a stream that was read whole, and whether others are alike to it."""
+    """The newest event of a stream that was read whole, and whether others are alike to it."""
 
     __slots__ = ("_left", "mould")
 
@@ -63,39 +73,40 @@ class Alike:
         self.mould: Mould | None = None
         self._left = _TRIES
 
-    def read(self, data: bytes) -> chat.Delta | None:
-        """The only text of a chunk that differs from the one that was `learned` in nothing else that matters."""
-        found = self.mould.read(data) if self.mould is not None else None
-        if found is not None:
-            self._left = _TRIES
+    def read(self, raw: bytes) -> str | None:
+        """The only text of an event that differs from the one that was `learned` in nothing else that matters."""
+        if self.mould is None or (found := self.mould.read(raw)) is None:
+            return None
+        self._left = _TRIES
         return found
 
-    def learn(self, data: bytes, chunk: dict[str, Any], texts: list[chat.Delta]) -> None:
-        """`data` was read as `chunk`, and has `texts`."""
+    def learn(self, event: sse.Event, chunk: dict[str, Any], texts: list[chat.Delta]) -> None:
+        """`event` was read as `chunk`, and has `texts`."""
         self._left -= 1
-        if self._left < 0 and self._left % _SELDOM:
-            self.mould = None
-        else:
-            self.mould = _mould(data, chunk, texts)
+        self.mould = None if self._left < 0 and self._left % _SELDOM else _mould(event, chunk, texts)
 
 
-def _mould(data: bytes, chunk: dict[str, Any], texts: list[chat.Delta]) -> Mould | None:
-    """What to compare others to, if `data` has one text and says nothing more."""
-    if len(texts) != 1 or texts[0].key is None or texts[0].path[-1] not in _TEXTS:
+def _mould(event: sse.Event, chunk: dict[str, Any], texts: list[chat.Delta]) -> Mould | None:
+    """What to compare others to, if an event has one text and says nothing more."""
+    if len(texts) != 1 or not _alone(chunk) or not sse.plain(event.raw):
         return None
-    if chunk.get("usage") or chunk.get("error") or logprobs.tokens(chunk) or any(end for _, end in chat.choices(chunk)):
+    text = texts[0]
+    head, tail = _around(event.raw, text.text)
+    if text.key is None or text.path[-1] not in _TEXTS or tail is None:
         return None
-    head, tail = _around(data, texts[0].text)
-    if tail is None:
-        return None
-    if type(chunk.get(_NOISE)) is not str:
-        found = Mould(head, tail, None, chunk, texts[0])
-    else:
+    end = None
+    if type(chunk.get(_NOISE)) is str:
         tail, end = _around(tail, chunk[_NOISE])
-        found = Mould(head, tail, end, chunk, texts[0])
         if end is None:
             return None
+    found = Mould(head, tail, end, chunk, text.key, text)
     return found if _holds(found) else None
+
+
+def _alone(chunk: dict[str, Any]) -> bool:
+    """Whether there is nothing in a chunk but its text that anybody takes notice of each time."""
+    ended = any(reason for _, reason in chat.choices(chunk))
+    return not (ended or chunk.get("usage") or chunk.get("error") or logprobs.tokens(chunk))
 
 
 def _around(data: bytes, text: str) -> tuple[bytes, bytes | None]:
@@ -109,20 +120,10 @@ def _around(data: bytes, text: str) -> tuple[bytes, bytes | None]:
 
 def _holds(mould: Mould) -> bool:
     """Whether what stands between is the text, and no field's name that is spelt alike."""
-    noisy = mould.end is not None
-    raw = (
-        mould.head
-        + orjson.dumps(_PROBE)
-        + mould.tail
-        + (orjson.dumps(_NOISY) + mould.end if mould.end is not None else b"")
-    )
-    changed = json_body.rewritten(mould.chunk, [(mould.text.path, _PROBE), *([((_NOISE,), _NOISY)] if noisy else [])])
+    raw, changed = mould.head + orjson.dumps(_PROBE) + mould.tail, [(mould.text.path, _PROBE)]
+    if mould.end is not None:
+        raw, changed = raw + orjson.dumps(_NOISY) + mould.end, [*changed, ((_NOISE,), _NOISY)]
     try:
-        return bool(orjson.loads(raw) == changed)
+        return bool(orjson.loads(sse.parsed(raw).data) == json_body.rewritten(mould.chunk, changed))
     except orjson.JSONDecodeError:
         return False
-
-
-def _is_noise(spelt: bytes) -> bool:
-    """Whether it is a word of the kind that is nobody's text."""
-    return spelt[:1] == spelt[-1:] == b'"' and chat.is_identifier(spelt[1:-1])

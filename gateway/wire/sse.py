@@ -12,6 +12,9 @@ from typing import NamedTuple
 MAX_EVENT = 8 * 1024 * 1024
 """Bytes one event may have. A 5 MiB event was seen in the wild (an image as base64); twice that is a fault."""
 
+DATA = b"data: "
+"""How nearly all events begin."""
+
 DONE = b"[DONE]"
 """OpenAI's last event."""
 
@@ -47,9 +50,14 @@ class Decoder:
         self._buffer = bytearray()
         self._searched = 0  # no event ends before this offset
 
+    @property
+    def between(self) -> bool:
+        """Whether the next byte begins an event."""
+        return not self._buffer
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Events that `chunk` completes. Raises `Oversized`."""
-        if not self._buffer and _plain(chunk):
+        if not self._buffer and plain(chunk):
             return [Event(chunk[6:-2], chunk)]
         self._buffer += chunk
         events: list[Event] = []
@@ -76,14 +84,14 @@ class Decoder:
         return found.end() if found else 0
 
 
-def _plain(raw: bytes) -> bool:
+def plain(raw: bytes) -> bool:
     """Whether `raw` is one event as nearly all of them come."""
-    return raw.startswith(b"data: ") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
+    return raw.startswith(DATA) and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
 
 
 def parsed(raw: bytes) -> Event:
     """The event that `raw` spells."""
-    if _plain(raw):
+    if plain(raw):
         return Event(raw[6:-2], raw)
     data: list[bytes] = []
     other: list[bytes] = []

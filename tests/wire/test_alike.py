@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.wire import body as json_body
-from gateway.wire import chat, completions, logprobs
+from gateway.wire import chat, completions, logprobs, sse
 from gateway.wire.alike import Alike
 
 TEXTS = [
@@ -63,13 +63,20 @@ def told(chunk: dict[str, Any]) -> Any:
     return known, logprobs.tokens(chunk), {name: chunk.get(name) for name in HEAD}
 
 
+def spelt(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
 def holds(alike: Alike, data: bytes) -> bool:
     """Whether `data` was told without reading it whole; then it was told rightly."""
-    found = alike.read(data)
-    if found is None:
+    text = alike.read(spelt(data))
+    if text is None or alike.mould is None:
         return False
+    (event,) = sse.Decoder().feed(spelt(data))
+    assert event == sse.Event(data, spelt(data))
     read = json_body.answer(data)
-    assert alike.mould is not None
+    found = alike.mould.text._replace(text=text)
+    assert alike.mould.key == found.key
     for deltas in (chat.deltas, completions.deltas):
         assert deltas(read) == [found] or deltas(alike.mould.chunk) != [alike.mould.text]
     assert chat.deltas(read) == [found]
@@ -83,7 +90,7 @@ def holds(alike: Alike, data: bytes) -> bool:
 
 def learned(data: bytes) -> Alike:
     alike, read = Alike(), json_body.answer(data)
-    alike.learn(data, read, chat.deltas(read))
+    alike.learn(sse.parsed(spelt(data)), read, chat.deltas(read))
     return alike
 
 
@@ -108,7 +115,7 @@ def test_a_chunk_that_is_alike_says_what_reading_it_says(
 
 @given(
     text=st.sampled_from([text for text in TEXTS if text]),
-    spelt=st.sampled_from(SPELT),
+    other=st.sampled_from(SPELT),
     shape=st.integers(0, len(shapes("", "")) - 1),
     cuts=st.lists(
         st.tuples(st.integers(0, 300), st.integers(0, 3), st.sampled_from([b"", b'"', b"}", b"a", b"\\", *SPELT])),
@@ -117,17 +124,17 @@ def test_a_chunk_that_is_alike_says_what_reading_it_says(
 )
 @settings(max_examples=500)
 def test_bytes_that_were_tampered_with_are_read_whole_or_rightly(
-    text: str, spelt: bytes, shape: int, cuts: list[tuple[int, int, bytes]]
+    text: str, other: bytes, shape: int, cuts: list[tuple[int, int, bytes]]
 ) -> None:
     data = orjson.dumps(shapes(text, "Zq9")[shape])
     alike = learned(data)
-    found = data.replace(orjson.dumps(text), spelt)
+    found = data.replace(orjson.dumps(text), other)
     for at, gone, new in cuts:
         found = found[:at] + new + found[at + gone :]
     try:
         json_body.answer(found)
     except json_body.Unreadable:
-        assert alike.read(found) is None
+        assert alike.read(spelt(found)) is None
     else:
         holds(alike, found)
 
@@ -145,8 +152,8 @@ def test_what_says_more_than_a_text_is_read_whole(shape: int) -> None:
 
 
 def test_a_field_whose_name_reads_like_the_text_is_not_taken_for_it() -> None:
-    spelt = b'{"choices":[{"index":0,"delta":{"content":"\\u0061"},"a":{}}]}'
-    assert learned(spelt).mould is None
+    named = b'{"choices":[{"index":0,"delta":{"content":"\\u0061"},"a":{}}]}'
+    assert learned(named).mould is None
     twice = b'{"choices":[{"index":0,"delta":{"content":"x","content":"\\u0078"}}]}'
     assert learned(twice).mould is None
 
@@ -155,6 +162,6 @@ def test_chunks_that_are_never_alike_are_soon_compared_seldom() -> None:
     alike, made = Alike(), 0
     for turn in range(1000):
         read = chunk({"content": "x"}, created=turn)
-        alike.learn(orjson.dumps(read), read, chat.deltas(read))
+        alike.learn(sse.parsed(spelt(orjson.dumps(read))), read, chat.deltas(read))
         made += alike.mould is not None
     assert 8 < made < 40

@@ -41,15 +41,16 @@ class Watch:
     busy: list[Scanner | Folded | Carried] = field(default_factory=list)  # the views in which something goes on
     held: int = 0
     quiet: bool = False  # nothing goes on, and nothing that was found waits to be taken
+    before: str | None = None  # the last two characters, where the decoders were not told
 
     def feed(self, delta: str) -> int:
         """The text goes on; the offset from which it must be held. It never decreases."""
         if not self.quiet or len(delta) > _LONGEST:
             return self._fed(delta)
-        raw, decoders = self.raw, [carried.decoder for carried in self.carried[:2]]
-        before = decoders[0].before
-        start = raw.config
-        key = start, (before if delta[0].isalnum() or delta[0] in _SYMBOLS else ""), delta
+        raw, before = self.raw, self.before
+        if before is None:
+            before = self.carried[0].decoder.before
+        key = raw.config, (before if delta[0] in _SYMBOLS or delta[0].isalnum() else ""), delta
         target = self.calm.get(key)
         if target is None:
             held = self._fed(delta)
@@ -59,14 +60,15 @@ class Watch:
                 self.calm[key] = raw.config
             return held
         raw.config = target
-        raw.at += len(delta)
-        before = (before + delta)[-2:]
-        for decoder in decoders:
-            decoder.before = before
-        self.held = raw.at
-        return self.held
+        raw.at = self.held = raw.at + len(delta)
+        self.before = (before + delta)[-2:]
+        return raw.at
 
     def _fed(self, delta: str) -> int:
+        if self.before is not None:
+            for carried in self.carried[:2]:
+                carried.decoder.before = self.before
+            self.before = None
         at = self.raw.at
         self.folded.feed(delta)
         plain = delta.isascii()
