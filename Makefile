@@ -12,7 +12,7 @@ NODE := tests/node/node_modules/.package-lock.json
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos contract check docs pictures bench lock install clean image-steps
+.PHONY: help run demo test fuzz fuzz-bytes fuzz-night chunking matrix chaos contract check docs pictures ray bench lock install clean image-steps
 
 help: ## show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -65,6 +65,11 @@ docs: $(STAMP) ## make the generated pages anew
 	$(BIN)/python -m gateway.observe.reference > docs/events.md
 	$(BIN)/python -m gateway.observe.boards config/grafana/dashboards
 	PYTHONPATH=.:tests $(BIN)/python -m faults > docs/faults.md
+
+RAY := build/ray
+ray: $(STAMP) ## install Ray beside the project, and try the scorer's replicas on it (400 MB)
+	@test -d $(RAY) || $(BIN)/uv pip install -q --python $(BIN)/python --target $(RAY) -c constraints.txt 'ray[serve]==2.60.0'
+	PYTHONPATH=$(RAY) $(BIN)/pytest -W ignore tests/scoring/test_replicas.py
 
 pictures: $(STAMP) ## take pictures of /ui anew (needs chromium)
 	@PYTHONPATH=.:tests $(BIN)/python -m panel.pictures docs/pictures

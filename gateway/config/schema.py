@@ -188,6 +188,9 @@ class Scoring(Frozen):
     verifier: str | None = None
     """A folder with a cross-encoder of your own, as transformers writes it, safetensors only."""
     verifier_label: str | None = None  # its label that means supported, where its names do not tell
+    ray: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    """Where replicas of the scorer answer (`gateway.serve.replicas` on Ray Serve), instead of one on this machine."""
+    token: SecretStr | None = None  # that the replicas want
 
 
 class Panel(Frozen):

@@ -8,6 +8,7 @@ spool for the vectors of scored items that have an `id`; `verifier`, a cross-enc
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -28,7 +29,7 @@ from gateway.scoring.encoder import Encoder
 from gateway.scoring.reader import Reader
 from gateway.scoring.scorer import Evidence, Item, Scored, Scorer
 from gateway.scoring.similar import Examples, Similar
-from gateway.scoring.vectors import Watched, told
+from gateway.scoring.vectors import Watched, records, told
 from gateway.scoring.weights import Weights, load
 from kernels.dispatch import Ops, ops
 
@@ -157,6 +158,8 @@ class Engine:
         An item may have `samples` [str], other answers to the same prompt, for `consistency`; `tokens`
         [[chosen, top, …]] of log-probabilities, for `confidence`; `known`, a policy's name, for `novelty` and `attack`.
         With `alone` there are `toxicity` of the answer and `injection` of the question.
+        With `watched` (`{"words": bool}`) of the payload there are `records` beside the scores, as the spool has them:
+        `[[head, body in base64]]`.
         With `verify` and a verifier there is `verified`, the least of its sentences', null without any.
         `lane` is `inline` (left out) where somebody waits, or `later`, which is put off and may raise `WorkerBusy`.
 
@@ -177,7 +180,7 @@ class Engine:
                 said = [_json(one) for one in scored]
                 if self.second:
                     await self.second.judge(payload["items"], said)
-                return {"scores": said}
+                return {"scores": said, **_recorded(payload, scored)}
             case "classify":
                 return {"scores": await self._classified(payload)}
             case "similar":
@@ -198,6 +201,15 @@ class Engine:
         if not names:
             return {}
         return await asyncio.get_running_loop().run_in_executor(self.executor, self.alone.classify, texts, names)
+
+
+def _recorded(payload: Json, scored: Sequence[Scored]) -> dict[str, Json]:
+    """For a gateway elsewhere, which keeps the spool itself."""
+    match payload.get("watched"):
+        case {"words": bool(words)}:
+            found = records(payload["items"], scored, words=words)
+            return {"records": [[record.head, base64.b64encode(record.body).decode()] for record in found]}
+    return {}
 
 
 def _items(payload: Json) -> Sequence[Item]:

@@ -26,19 +26,22 @@ class Watched:
     words: bool = False
 
     def put(self, items: Sequence[Json], scored: Sequence[Scored]) -> None:
-        self.spool.put(
-            record
-            for item, one in zip(items, scored, strict=True)
-            if isinstance(item.get("id"), str) and one.vectors
-            for record in self._records(item, one.vectors)
-        )
+        self.spool.put(records(items, scored, words=self.words))
 
-    def _records(self, item: Mapping[str, Any], vectors: tuple[Tensor, Tensor]) -> Iterator[Record]:
-        told = {"id": item["id"], "route": item.get("route", ""), "at": time.time()}
-        for kind, vector in zip(("prompt", "answer"), vectors, strict=True):
-            text = item["question" if kind == "prompt" else "answer"]
-            if text:
-                yield Record({**told, **traits(kind, text, words=self.words)}, halves(vector))
+
+def records(items: Sequence[Json], scored: Sequence[Scored], *, words: bool) -> Iterator[Record]:
+    """Two of every item that says which exchange it is of."""
+    for item, one in zip(items, scored, strict=True):
+        if isinstance(item.get("id"), str) and one.vectors:
+            yield from _records(item, one.vectors, words=words)
+
+
+def _records(item: Mapping[str, Any], vectors: tuple[Tensor, Tensor], *, words: bool) -> Iterator[Record]:
+    told = {"id": item["id"], "route": item.get("route", ""), "at": time.time()}
+    for kind, vector in zip(("prompt", "answer"), vectors, strict=True):
+        text = item["question" if kind == "prompt" else "answer"]
+        if text:
+            yield Record({**told, **traits(kind, text, words=words)}, halves(vector))
 
 
 def traits(kind: str, text: str, *, words: bool) -> dict[str, Any]:

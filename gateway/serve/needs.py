@@ -53,7 +53,7 @@ def workers(config: Config) -> list[Worker]:
         "nemo": ("gateway.policy.engines.nemo", nemo.spec(policies, config.folder)),
         "pii": ("gateway.policy.engines.pii", pii.spec(policies, config.folder)),
         "litellm": ("gateway.upstream.engine", litellm.spec(config.gateway.upstreams)),
-        "scorer": ("gateway.scoring.engine", _scorer(config)),
+        "scorer": _scoring(config),
     }
     return [
         Worker(name, engine, spec, _mark(config, name, engine, spec), config.folder)
@@ -112,12 +112,22 @@ def hosts(config: Config, folder: Path) -> list[Host]:
     return [Host(worker.name, worker.engine, worker.spec, folder / worker.name) for worker in workers(config)]
 
 
-def _scorer(config: Config) -> Any:
+def _scoring(config: Config) -> tuple[str, Any]:
+    """The scorer's engine and spec: on this machine, or who hands on to the replicas of others."""
+    scoring, own = config.gateway.scoring, scorer(config)
+    if scoring is None or own is None or scoring.ray is None:
+        return "gateway.scoring.engine", own and {**own, **_watched(config)}
+    token = scoring.token.get_secret_value() if scoring.token else ""
+    return "gateway.upstream.replicas", {"url": scoring.ray, "token": token, "watched": None, **_watched(config)}
+
+
+def scorer(config: Config) -> Any:
+    """What the scorer's engine is told, wherever it runs; None where there is no scoring."""
     scoring = config.gateway.scoring
     if scoring is None:
         return None
     banks = {name: files for name, policy in config.policies.items() if (files := _known(policy, config.folder))}
-    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {}), **_second(scoring), **_watched(config)}
+    return {"encoder": scoring.encoder, **({"banks": banks} if banks else {}), **_second(scoring)}
 
 
 def _watched(config: Config) -> dict[str, Any]:
