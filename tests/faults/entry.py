@@ -39,6 +39,7 @@ class Up:
     fault: str = ""
     stream: bool = False
     said: bytes = b""
+    due_s: float = 1.2  # when it must have ended at the latest
 
 
 @dataclass(frozen=True, slots=True)

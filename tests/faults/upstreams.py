@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from faults import deeds
 from faults.entry import Deed, Entry, Up
+from faults.stand import FIRST_BYTE_S, TOTAL_S
 from support.answers import DONE, JSON, SSE, answer, completion, delta, deltas, event, opened, sent, stream, usage
 from support.script import Close, Hang, Reset, Script, Send, Step, Wait, chunk, head, pieces
 
@@ -27,16 +28,21 @@ def sized(data: bytes, length: int, *end: Step, status: int = 200, more: Iterabl
     return raw(head(status, [JSON, ("content-length", str(length)), *more]), data, *end)
 
 
+def due(fault: str) -> float:
+    """Silence ends by the shorter deadlines, all else by that of the whole exchange."""
+    return FIRST_BYTE_S if fault == LATE else TOTAL_S
+
+
 def whole(script: Script, status: int = 200, fault: str = "", said: bytes = b"") -> Up:
-    return Up(script, status, fault, said=said)
+    return Up(script, status, fault, said=said, due_s=due(fault))
 
 
 def flow(script: Script, fault: str = "", said: bytes = b"", status: int = 200) -> Up:
-    return Up(script, status, fault, stream=True, said=said)
+    return Up(script, status, fault, stream=True, said=said, due_s=due(fault))
 
 
 def both(script: Script, status: int, fault: str) -> tuple[Up, Up]:
-    return Up(script, status, fault), Up(script, status, fault, stream=True)
+    return whole(script, status, fault), flow(script, fault, status=status)
 
 
 def said(*events: bytes) -> Script:
@@ -67,6 +73,8 @@ def packed(data: bytes, name: str = "gzip", kind: tuple[str, str] = JSON) -> Scr
     return raw(head(200, [kind, ("content-encoding", name), ("content-length", str(len(data)))]), data)
 
 
+# Five million characters: what takes time is judging them, not the upstream.
+JUDGED = Up(said(event(delta("a" * (5 << 20))), *EVENTS), 200, stream=True, due_s=10.0)
 ERROR = b'{"error":{"message":"why","type":"t","param":null,"code":"theirs"}}'
 
 
@@ -108,7 +116,7 @@ UPSTREAMS = (
         88,
         "a byte at a time",
         "504 when the whole deadline is over",
-        (whole(sized(b"", 9999, *pieces(b"x" * 99, 1, 0.05)), 504, LATE),),
+        (Up(sized(b"", 9999, *pieces(b"x" * 99, 1, 0.05)), 504, LATE),),
     ),
     Entry(
         89,
@@ -177,7 +185,7 @@ UPSTREAMS = (
         "an event of 5 MiB, of 9; 5,000 tiny ones",
         "passed on; an error event",
         (
-            flow(said(event(delta("a" * (5 << 20))), *EVENTS)),
+            JUDGED,
             flow(raw(*opened(), *sent([EVENTS[1]]), *sent([b"data: " + b"a" * (9 << 20)]), Hang()), BROKEN),
             flow(raw(*opened(), Send(chunk(b"".join([EVENTS[1]] * 5_000))), *sent(EVENTS), Send(chunk(b"")))),
         ),
