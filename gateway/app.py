@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -111,7 +110,7 @@ def desk(config: Config, scraped: ASGIApp | None = None, accounts: int | None = 
 
 
 @asynccontextmanager
-async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> AsyncGenerator[Starlette, None]:
+async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> AsyncGenerator[ASGIApp, None]:
     """The gateway as an ASGI app, for as long as the context lasts. Raises `ConfigError`.
 
     What has nothing to do with one configuration is taken from the process's `own` desk.
@@ -146,7 +145,7 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         yield app(config, pipeline, found, workers, _scores(config, pipeline, workers, ledger))
 
 
-def app(config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Client], scores: Scores) -> Starlette:
+def app(config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Client], scores: Scores) -> ASGIApp:
     """The endpoints. No framework object is made for a request: each endpoint is an ASGI app of its own."""
     gateway = config.gateway
     max_body = int(gateway.server.max_body_mb * 1024 * 1024)
@@ -154,26 +153,22 @@ def app(config: Config, pipeline: Pipeline, own: Desk, workers: Mapping[str, Cli
     keys = Keyring(gateway.keys)
     needed = {name: worker for name, worker in workers.items() if name not in {PANEL, DATA}}
     completions = partial(endpoints.Completions, traced=bool(gateway.export))
-    starlette = Starlette(
-        routes=[
-            Route("/v1/chat/completions", completions(pipeline, keys, max_body)),
-            Route("/v1/completions", completions(pipeline, keys, max_body, codec=COMPLETIONS)),
-            Route("/v1/embeddings", completions(pipeline, keys, max_body, codec=EMBEDDINGS)),
-            Route("/v1/moderations", completions(pipeline, keys, max_body, codec=MODERATIONS)),
-            Route("/v1/messages", completions(pipeline, keys, max_body, translated.MESSAGES)),
-            Route("/v1/responses", completions(pipeline, keys, max_body, translated.RESPONSES)),
-            Route("/v1/score", completions(scores, keys, max_body, codec=SCORE)),
-            Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
-            Route("/healthz", endpoints.Health()),
-            Route("/readyz", endpoints.Ready(lambda: silent(needed), own.leaving.is_set)),
-            Route("/metrics", own.scraped),
-            *_panel(config, workers),
-            *_feedback(config, keys, workers, own.log),
-        ]
-    )
-    starlette.router.default = endpoints.unknown
-    starlette.router.redirect_slashes = False
-    return starlette
+    routes = [
+        Route("/v1/chat/completions", completions(pipeline, keys, max_body)),
+        Route("/v1/completions", completions(pipeline, keys, max_body, codec=COMPLETIONS)),
+        Route("/v1/embeddings", completions(pipeline, keys, max_body, codec=EMBEDDINGS)),
+        Route("/v1/moderations", completions(pipeline, keys, max_body, codec=MODERATIONS)),
+        Route("/v1/messages", completions(pipeline, keys, max_body, translated.MESSAGES)),
+        Route("/v1/responses", completions(pipeline, keys, max_body, translated.RESPONSES)),
+        Route("/v1/score", completions(scores, keys, max_body, codec=SCORE)),
+        Route("/v1/models", endpoints.Models([*table], keys, route=lambda name: table[name].model)),
+        Route("/healthz", endpoints.Health()),
+        Route("/readyz", endpoints.Ready(lambda: silent(needed), own.leaving.is_set)),
+        Route("/metrics", own.scraped),
+        *_panel(config, workers),
+        *_feedback(config, keys, workers, own.log),
+    ]
+    return endpoints.Paths({route.path: route.app for route in routes})
 
 
 def _panel(config: Config, workers: Mapping[str, Client]) -> list[Route]:

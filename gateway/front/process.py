@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import signal
 import socket
@@ -25,6 +26,7 @@ from gateway.http.client import Asgi
 
 FAREWELL_S = 2.0  # for exchanges that were cut off to leave their records
 SCRAPE_S = 5.0
+YOUNG = 10_000  # objects made and not given back between two looks for cycles; an exchange has a few hundred
 
 
 async def serve(listener: socket.socket, control: socket.socket, accounts: int) -> None:
@@ -68,6 +70,7 @@ class Front:
             self.door = Door(self.desk)
             await self.door.prepare(order)
             self.door.commit(order.generation)
+            settled()
             spec = order.config.gateway.server
             guard = Guard(spec, asyncio.get_running_loop().time)
             self._count_guard(guard)
@@ -144,6 +147,13 @@ class Scraped:
             await Asgi(send).respond(503, headers, b"")
         else:
             await Asgi(send).respond(200, headers, text.encode())
+
+
+def settled() -> None:
+    """What there is now will stay: the collector need not look at it again, nor at every young object so often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, 20, 20)
 
 
 class _Server(uvicorn.Server):

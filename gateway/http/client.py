@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, cast
 
 from starlette.types import Receive, Scope, Send
 
@@ -53,16 +53,26 @@ def _too_large(limit: int) -> RequestError:
     return TooLarge(f"The body is larger than {limit} bytes, the most this gateway takes.")
 
 
+class Direct(Protocol):
+    """A server that is told whole answers, and tells of clients that leave, without ASGI's messages."""
+
+    def watch(self, left: Callable[[], None] | None) -> None: ...
+    async def respond(self, status: int, headers: Mapping[str, str], body: bytes) -> None: ...
+
+
 class Asgi:
-    """`pipeline.Client` over ASGI's `send`."""
+    """`pipeline.Client` over ASGI's `send`; whole answers go to `direct`, where there is one."""
 
-    __slots__ = ("_begun", "_send")
+    __slots__ = ("_begun", "_direct", "_send")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, direct: Direct | None = None) -> None:
+        self._send, self._direct = send, direct
         self._begun = False
 
     async def respond(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+        if self._direct is not None:
+            await self._direct.respond(status, headers, content)
+            return
         await self._start(status, {**headers, "content-length": str(len(content))})
         await self._send({"type": "http.response.body", "body": content})
 
@@ -81,30 +91,44 @@ class Asgi:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
 
-async def while_there(work: Awaitable[None], receive: Receive) -> None:
+async def while_there(work: Awaitable[None], receive: Receive, direct: Direct | None = None) -> None:
     """Do `work` unless the client leaves: that cancels the work, and with it what it asked of others.
 
     Raises `asyncio.CancelledError` where somebody else wants this task to end, as a server that is being stopped does.
     """
     task = cast("asyncio.Task[None]", asyncio.current_task())
-    watch = asyncio.ensure_future(_until_gone(receive))
+    gone = False
 
-    def left(done: asyncio.Task[bool]) -> None:
-        if not done.cancelled() and not done.exception():
-            task.cancel()
+    def left() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
 
-    watch.add_done_callback(left)
+    watch = direct or _Watch(receive)
+    watch.watch(left)
     try:
         await work
     except asyncio.CancelledError:
-        if not watch.done() or watch.cancelled() or task.uncancel() > 0:
+        if not gone or task.uncancel() > 0:
             raise
     finally:
-        watch.remove_done_callback(left)
-        watch.cancel()
+        watch.watch(None)
 
 
-async def _until_gone(receive: Receive) -> bool:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    return True
+class _Watch:
+    """Asks ASGI's `receive` whether the client has left, in a task of its own."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._left: Callable[[], None] | None = None
+        self._task = asyncio.ensure_future(self._until_gone(receive))
+
+    def watch(self, left: Callable[[], None] | None) -> None:
+        self._left = left
+        if left is None:
+            self._task.cancel()
+
+    async def _until_gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if self._left is not None:
+            self._left()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.errors import MethodNotAllowed, NotFound, TidegateError, Unauthenticated
 from gateway.exchange import Exchange, Timing
@@ -53,7 +53,8 @@ class Completions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(_ident(), self.endpoint, Timing(self.pipeline.clock()))
-        client, twin = Asgi(send), Translator(self.wire) if self.wire else None
+        direct = outlet(scope)
+        client, twin = Asgi(send, direct), Translator(self.wire) if self.wire else None
         try:
             _expect(scope, "POST")
             principal = self.keys.principal(scope["headers"])
@@ -72,8 +73,8 @@ class Completions:
         if self.traced:
             context = trace.continued(exchange.id, of, context)
         said = self.endpoint, raw, principal, started, of, context, self.codec, twin, parent
-        call = Call(exchange.id, *said, outlet(scope))
-        await while_there(self.pipeline.run(call, client), receive)
+        call = Call(exchange.id, *said, direct)
+        await while_there(self.pipeline.run(call, client), receive, direct)
 
     async def _reject(self, exchange: Exchange, error: TidegateError, client: Client, twin: Translator | None) -> None:
         """A request that never came as far as the pipeline leaves its record all the same."""
@@ -154,6 +155,16 @@ class Metrics:
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
         await Asgi(send).respond(200, headers, self.render())
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Every endpoint by its path. Whatever has none is a 404 in the envelope, never passed through."""
+
+    apps: Mapping[str, ASGIApp]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.apps.get(scope.get("path", ""), unknown)(scope, receive, send)
 
 
 async def unknown(scope: Scope, _receive: Receive, send: Send) -> None:

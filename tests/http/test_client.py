@@ -74,8 +74,7 @@ async def test_a_server_that_stops_the_task_as_the_client_leaves_sees_it_stopped
     task = asyncio.create_task(while_there(work(), wire))
     await work.begun.wait()
     wire.gone.set()
-    await asyncio.sleep(0)  # the watch is told
-    await asyncio.sleep(0)  # and cancels
+    await asyncio.sleep(0)  # the watch is told, and cancels
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
