@@ -69,7 +69,7 @@ class Ledger:
 
     def quote(self, model: str, target: Target, usage: Usage) -> float:
         """US dollars that `usage` of `model` would cost there, without the time of a GPU, which nobody knows before."""
-        return self.prices.cost(usage, model=target.spec.model or model, upstream=target.spec.name).total
+        return self.prices.quote(usage, model=target.spec.model or model, upstream=target.spec.name)
 
     def _chosen(self) -> bool:
         return random.random() < self.sample  # noqa: S311 - a sample, not a secret

@@ -92,6 +92,9 @@ class Tariff:
         return any(price is not None for price in tokens)
 
 
+_SILENT, _FREE = Tariff(), Rate()  # of whom the operator says nothing; what nobody lists
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """Rates by model name, and the operator's tariffs by upstream name."""
@@ -113,9 +116,9 @@ class Prices:
 
         `busy_s` is the share of a GPU's time the exchange took, in seconds; it costs where `gpu_usd_per_hour` is set.
         """
-        tariff = self.tariffs.get(upstream, Tariff())
+        tariff = self.tariffs.get(upstream, _SILENT)
         listed = self.rate(model) if tariff.metered else None
-        each = _with(tariff, listed or Rate()).at(usage.input, usage.tier)
+        each = _with(tariff, listed or _FREE).at(usage.input, usage.tier)
         paid, cached, hour, written, heard = _split(
             usage.input, usage.cached, usage.written_hour, usage.written, usage.audio_input
         )
@@ -127,10 +130,17 @@ class Prices:
             reasoning=reasoned * each.reasoning,
             written=written * each.written + hour * each.written_hour,
             audio=heard * each.audio_input + spoken * each.audio_output,
-            extra=sum(usd * _number(usage.said, pointer) for pointer, usd in tariff.extra.items()),
+            extra=sum([usd * _number(usage.said, pointer) for pointer, usd in tariff.extra.items()]),
             gpu=max(0.0, busy_s) * (tariff.gpu_usd_per_hour or 0.0) / 3600,
             source=_source(tariff, listed),
         )
+
+    def quote(self, usage: Usage, *, model: str, upstream: str = "") -> float:
+        """US dollars that so much input and output would cost, of no other class, without the time of a GPU."""
+        tariff = self.tariffs.get(upstream, _SILENT)
+        listed = self.rate(model) if tariff.metered else None
+        each = _with(tariff, listed or _FREE).at(usage.input, usage.tier)
+        return usage.input * each.input + usage.output * each.output
 
     def rate(self, model: str) -> Rate | None:
         """The listed rate of `model`, or None. Remembers answers, for as many names as there are models at most."""
@@ -153,6 +163,8 @@ class Prices:
 
 def _split(whole: int, *parts: int) -> tuple[int, ...]:
     """What is left of `whole`, then its `parts`, none of them larger than what the ones before it left."""
+    if not any(parts):
+        return max(0, whole), *parts
     left, taken = max(0, whole), []
     for part in parts:
         taken.append(max(0, min(part, left)))

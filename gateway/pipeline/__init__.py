@@ -43,7 +43,7 @@ from gateway.upstream import Reply
 from gateway.wire import body as json_body
 from gateway.wire import chat, envelope
 from gateway.wire.codec import CHAT, MODERATIONS
-from gateway.wire.passage import Passage
+from gateway.wire.passage import Passage, Path
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes an unstreamed answer may have: it is held whole to be judged."""
@@ -133,7 +133,14 @@ class Pipeline:
         self, run: Run, subject: Subject, bench: Bench, said: Sequence[Verdict] = (), *, last: bool = True
     ) -> list[Verdict]:
         """What the rails of `bench` say, after what others `said`. Raises `PolicyBlocked` or `PolicyUnavailable`."""
-        exchange, began = run.exchange, self.clock()
+        exchange = run.exchange
+        if not run.policy.input:
+            exchange.timing.input_rails = 0.0
+            exchange.scanned += run.bytes
+            verdicts = [ALLOW] * len(subject.passages)
+            run.capture.request(subject.passages, verdicts)
+            return verdicts
+        began = self.clock()
         verdicts = await bench.judged(subject)
         exchange.timing.input_rails = (exchange.timing.input_rails or 0.0) + self.clock() - began
         all_ = [a | b for a, b in zip(said, verdicts, strict=True)] if said else verdicts
@@ -214,22 +221,29 @@ class Pipeline:
         run.tally.note(body, texts)
         if run.tally.failed or reply.status >= 400:
             run.exchange.outcome, run.exchange.error = "failed", "upstream_error"
-        window = run.window(whole=True)
-        spans = [(text.path, window.feed(text.key, text)) for text in texts]
         size = sum([len(text.text.encode("utf-8", "surrogatepass")) for text in texts])
         run.exchange.scannable += size
-        window.finish()
-        run.capture.came(texts, judged=True)
-        enforce(await window.settle(), run.policy.spec.refusal)
-        run.capture.left([span for _, span in spans], window.channels)
+        if run.policy.output or not run.vault.empty:
+            changed = await self._settled(run, texts)
+            if changed:
+                raw = json_body.encoded(chat.without_logprobs(json_body.rewritten(body, changed)))
+        else:
+            run.capture.came(texts, judged=False)
         run.exchange.scanned += size
-        changed = [(path, span.delivered()) for path, span in spans if span.touched]
-        if changed:
-            raw = json_body.encoded(chat.without_logprobs(json_body.rewritten(body, changed)))
         await sent.whole(reply, raw)
         if run.kept:
             run.kept.came(raw)
             await run.kept.keep(run, reply)
+
+    async def _settled(self, run: Run, texts: Sequence[chat.Delta]) -> list[tuple[Path, str]]:
+        """What the rails, or values that are given back, change of a whole answer. Raises as `enforce`."""
+        window = run.window(whole=True)
+        spans = [(text.path, window.feed(text.key, text)) for text in texts]
+        window.finish()
+        run.capture.came(texts, judged=True)
+        enforce(await window.settle(), run.policy.spec.refusal)
+        run.capture.left([span for _, span in spans], window.channels)
+        return [(path, span.delivered()) for path, span in spans if span.touched]
 
     async def _read(self, reply: Reply, exchange: Exchange) -> bytes:
         began, size, parts = self.clock(), 0, []
@@ -269,8 +283,9 @@ def _subject(run: Run) -> Subject:
     run.bytes = sum([len(p.text.encode()) for p in passages])
     run.exchange.scannable += run.bytes
     run.characters = sum([len(p.text) for p in passages])
-    for passage in passages:
-        run.vault.reserve(passage.text)
+    if run.policy.input:  # else nobody gives out placeholders
+        for passage in passages:
+            run.vault.reserve(passage.text)
     return Subject(passages, run.question, run.context, run.vault)
 
 
