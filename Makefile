@@ -4,6 +4,8 @@ PYTHON ?= python3
 CONFIG ?= config/gateway.yaml
 UV_VERSION := 0.13.9
 EXTRAS ?= all dev
+INSPECT := $(HOME)/.cache/tidegate-inspect/v
+INSPECT_VERSION := 0.3.285
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -52,6 +54,12 @@ chaos: $(STAMP) ## kill, hang and garble every kind of worker under 200 clients;
 
 contract: $(STAMP) ## send 200 exchanges to a real Phoenix and a real MLflow, and read every span and score back
 	BACKENDS=1 $(BIN)/pytest -rs tests/contract/test_trace_backends.py
+
+consumers: $(STAMP) ## read exported data sets by TRL, datasets and inspect_ai, the last in an environment of its own
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt trl
+	test -x $(INSPECT)/bin/python || $(BIN)/uv venv --python $(BIN)/python $(INSPECT)
+	$(BIN)/uv pip install --python $(INSPECT)/bin/python inspect-ai==$(INSPECT_VERSION)
+	CONSUMERS=1 $(BIN)/pytest -rs tests/data/test_consumers.py
 
 check: $(STAMP) ## ruff, mypy, import-linter, the shipped configuration, generated pages
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -280,6 +280,39 @@ def train(
     from gateway.cli.train import trained
 
     raise typer.Exit(trained(head, data, out, bad or []))
+
+
+@app.command(epilog="Example: [bold]tidegate export --format trl-dpo --out sets/november[/]")
+def export(  # noqa: PLR0913, PLR0917 - a parameter an option
+    form: Annotated[
+        str, typer.Option("--format", help="openai, trl-sft, trl-dpo, kto, openai-dpo, sharegpt or inspect.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write; parts that are there are replaced.")],
+    config: Annotated[Path, typer.Option("--config", "-c", help="The gateway's configuration.")] = Path(
+        "config/gateway.yaml"
+    ),
+    file: data.StoreFile = None,
+    balance: Annotated[str, typer.Option(help="As many of each label, topic or route as of the rarest.")] = "",
+    shares: Annotated[str, typer.Option("--split", help="Shares of train, validation and test.")] = "0.8,0.1,0.1",
+    unjudged: Annotated[bool, typer.Option("--unjudged", help="Count answers as good that nobody spoke of.")] = False,
+    without: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="A golden set (JSONL): leave out what is like it; repeatable."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Only what is kept for this: complained, drifted, ….")] = "",
+    since: Annotated[datetime | None, typer.Option(formats=_MOMENTS, help="Leave out what was before. UTC.")] = None,
+    note: Annotated[str, typer.Option(help="For the data card: licence, and what users agreed to.")] = "",
+) -> None:
+    """Make a data set of what is kept: JSON Lines to train or to test with, a card and a manifest.
+
+    Without duplicates, split by conversation. What was never judged good, cannot be told as a plain conversation, or
+    has no better answer for a pair is left out, and the card says so.
+    """
+    from gateway.cli.exporting import Wanted, exported, read
+
+    told = read(form, balance, shares)
+    after = since.replace(tzinfo=UTC).timestamp() if since else 0.0
+    raise typer.Exit(exported(config, file, Wanted(*told, out, unjudged, without or [], reason, after, note)))
 
 
 @app.command()
