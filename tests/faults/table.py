@@ -6,6 +6,8 @@ from faults.bodies import BODIES
 from faults.clients import CLIENTS
 from faults.elsewhere import ENGINES, GUARDS, HOSTS, LOG
 from faults.framing import FRAMING
+from faults.streams import STREAMS
 from faults.upstreams import UPSTREAMS
 
-ENTRIES = (*FRAMING, *BODIES, *GUARDS, *UPSTREAMS, *CLIENTS, *ENGINES, *LOG, *HOSTS)
+_ALL = (*FRAMING, *BODIES, *GUARDS, *UPSTREAMS, *STREAMS, *CLIENTS, *ENGINES, *LOG, *HOSTS)
+ENTRIES = tuple(sorted(_ALL, key=lambda entry: entry.number))

@@ -4,96 +4,31 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable
-from typing import Any
 
-import orjson
 from faults import deeds
 from faults.entry import Deed, Entry, Up
-from faults.stand import FIRST_BYTE_S, TOTAL_S
-from support.answers import DONE, JSON, SSE, answer, completion, delta, deltas, event, opened, sent, stream, usage
-from support.script import Close, Hang, Reset, Script, Send, Step, Wait, chunk, head, pieces
-
-EVENTS = deltas(["the", " tide"], "m")
-TEXT = b"".join(EVENTS)
-BODY = orjson.dumps(completion("the tide", "m"))
-BROKEN, LATE, UNREACHABLE, SAID = "upstream_broken", "upstream_timeout", "upstream_unreachable", "upstream_error"
-
-
-def raw(*parts: bytes | Step) -> Script:
-    return Script(tuple(Send(part) if isinstance(part, bytes) else part for part in parts))
-
-
-def sized(data: bytes, length: int, *end: Step, status: int = 200, more: Iterable[tuple[str, str]] = ()) -> Script:
-    return raw(head(status, [JSON, ("content-length", str(length)), *more]), data, *end)
-
-
-def due(fault: str) -> float:
-    """Silence ends by the shorter deadlines, all else by that of the whole exchange."""
-    return FIRST_BYTE_S if fault == LATE else TOTAL_S
-
-
-def whole(script: Script, status: int = 200, fault: str = "", said: bytes = b"") -> Up:
-    return Up(script, status, fault, said=said, due_s=due(fault))
-
-
-def flow(script: Script, fault: str = "", said: bytes = b"", status: int = 200) -> Up:
-    return Up(script, status, fault, stream=True, said=said, due_s=due(fault))
-
-
-def both(script: Script, status: int, fault: str) -> tuple[Up, Up]:
-    return whole(script, status, fault), flow(script, fault, status=status)
-
-
-def said(*events: bytes) -> Script:
-    """A stream of those events."""
-    return stream(events)
-
-
-def begun(*end: bytes | Step) -> Script:
-    """A stream that began, and goes on with `end`."""
-    return raw(*opened(), *sent(EVENTS[:2]), *end)
-
-
-def odd(**fields: Any) -> bytes:
-    return event({**orjson.loads(EVENTS[1][6:]), **fields})
-
-
-def choice(**fields: Any) -> bytes:
-    return odd(choices=[{"index": 0, "delta": {"content": "a"}, "finish_reason": None, **fields}])
-
-
-def between(*events: bytes) -> Script:
-    """Odd events in the middle of a good stream."""
-    rest = (*sent(events), *sent(EVENTS[2:]), Send(chunk(b"")))
-    return Script((*opened(), *sent(EVENTS[:2]), Wait(0.03), *rest))
-
-
-def packed(data: bytes, name: str = "gzip", kind: tuple[str, str] = JSON) -> Script:
-    return raw(head(200, [kind, ("content-encoding", name), ("content-length", str(len(data)))]), data)
-
-
-# Five million characters: what takes time is judging them, not the upstream.
-JUDGED = Up(said(event(delta("a" * (5 << 20))), *EVENTS), 200, stream=True, due_s=10.0)
-ERROR = b'{"error":{"message":"why","type":"t","param":null,"code":"theirs"}}'
-
-
-def failing() -> Iterable[Up]:
-    """Each status with each kind of body. A refusal of our own key, and what is no error of ours, are a 502."""
-    for status in (400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 529):
-        for body, code in ((ERROR, "theirs"), (b"<html>down</html>", SAID), (b"", SAID)):
-            own = status in {401, 403}
-            yield Up(answer(body, status), 502 if own else status, SAID if own else code, stream=status % 2 == 0)
-    yield Up(answer(b"e" * (10 << 20), 500), 500, SAID)
-
-
-COUNTS: tuple[Any, ...] = (usage(1, 1), "many", [], *({"prompt_tokens": n} for n in (-1, 1.5, 10**18, "1")))
-CALLS = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
-
-
-def called(**fields: Any) -> bytes:
-    return event(delta(tool_calls=[fields]))
-
+from faults.playing import (
+    BODY,
+    BROKEN,
+    ERROR,
+    EVENTS,
+    LATE,
+    TEXT,
+    UNREACHABLE,
+    begun,
+    between,
+    both,
+    failing,
+    flow,
+    odd,
+    packed,
+    raw,
+    said,
+    sized,
+    whole,
+)
+from support.answers import DONE, JSON, SSE, answer, completion, opened
+from support.script import Close, Hang, Reset, Script, Wait, chunk, head, pieces
 
 UPSTREAMS = (
     Entry(82, "refuses the connection", "502 in time", (Deed(deeds.refused),)),
@@ -134,136 +69,6 @@ UPSTREAMS = (
     ),
     Entry(92, "`[DONE]` twice, data behind it", "one `[DONE]`, and no more", (flow(said(*EVENTS, DONE, EVENTS[1])),)),
     Entry(93, "`[DONE]` and nothing else", "`[DONE]`", (flow(said(DONE)),)),
-    Entry(
-        94,
-        "line ends CRLF, CR, mixed",
-        "read alike",
-        (
-            *tuple(flow(said(*(e.replace(b"\n", end) for e in EVENTS)), said=b"tide") for end in (b"\r\n", b"\r")),
-            flow(said(*EVENTS[:2], EVENTS[2].replace(b"\n", b"\r\n"), *EVENTS[3:]), said=b"tide"),
-        ),
-    ),
-    Entry(
-        95,
-        "comments, `retry:`, `id:`, `event:`",
-        "passed on",
-        (flow(between(b": ping\n\n", b"retry: 5\n\n", b"id: 1\nevent: x\n" + EVENTS[1]), said=b": ping"),),
-    ),
-    Entry(
-        96, "`data:` over several lines", "read as one", (flow(between(EVENTS[1].replace(b'"id"', b'\ndata: "id"'))),)
-    ),
-    Entry(
-        97,
-        "no space behind `data:`",
-        "read alike",
-        (flow(said(*(e.replace(b"data: ", b"data:") for e in EVENTS)), said=b"tide"),),
-    ),
-    Entry(
-        98,
-        "a character cut in two; a BOM first",
-        "put together",
-        (
-            flow(raw(*opened(), *sent([b"\xef\xbb\xbf" + TEXT[:9]]), *sent([TEXT[9:]]), Send(chunk(b"")))),
-            flow(
-                raw(
-                    *opened(),
-                    *sent(x for e in deltas(["h\u00f6her"]) for x in (e.replace(b"\\u00f6", "ö".encode()),)),
-                    Send(chunk(b"")),
-                )
-            ),
-            flow(
-                raw(
-                    *opened(),
-                    *(s for b in "".join(map(bytes.decode, EVENTS)).encode() for s in sent([bytes([b])])),
-                    Send(chunk(b"")),
-                )
-            ),
-        ),
-    ),
-    Entry(
-        99,
-        "an event of 5 MiB, of 9; 5,000 tiny ones",
-        "passed on; an error event",
-        (
-            JUDGED,
-            flow(raw(*opened(), *sent([EVENTS[1]]), *sent([b"data: " + b"a" * (9 << 20)]), Hang()), BROKEN),
-            flow(raw(*opened(), Send(chunk(b"".join([EVENTS[1]] * 5_000))), *sent(EVENTS), Send(chunk(b"")))),
-        ),
-    ),
-    Entry(
-        100,
-        "broken JSON in an event; no object; null",
-        "an error event",
-        tuple(flow(between(b"data: " + data + b"\n\n"), BROKEN) for data in (b'{"a":', b"[]", b"1", b"null", b"x")),
-    ),
-    Entry(
-        101,
-        "odd choices and deltas",
-        "passed on as they came",
-        tuple(
-            flow(between(each))
-            for each in (
-                odd(choices=[]),
-                event({"id": "x"}),
-                odd(choices=None),
-                odd(choices=[{"index": 0}]),
-                odd(choices=[None, 1]),
-                choice(delta=None),
-                choice(delta={"content": None}),
-                choice(index=None),
-                choice(index=10**9),
-                odd(choices=[{"delta": {"content": "a"}}]),
-                odd(choices=[{"index": 0, "delta": {"content": "a"}}] * 2),
-            )
-        ),
-    ),
-    Entry(
-        102,
-        "odd tool calls",
-        "passed on as they came",
-        (
-            flow(
-                between(
-                    called(index=0, **CALLS),
-                    called(index=0, function={"arguments": '{"a'}),
-                    called(index=0, function={"arguments": '":1}'}),
-                )
-            ),
-            flow(
-                between(
-                    called(index=7, function={"arguments": "x"}),
-                    called(function={"arguments": "y"}),
-                    called(index=0, id="c"),
-                )
-            ),
-            flow(between(called(index="0", function=None), event(delta(tool_calls=None)), event(delta(tool_calls={})))),
-        ),
-    ),
-    Entry(
-        103,
-        "usage last, missing, in every event, no numbers",
-        "counted where it counts something",
-        (
-            flow(stream(deltas(["a"], counted=True))),
-            *(flow(between(odd(usage=u))) for u in COUNTS),
-        ),
-        ("tests/wire/test_usage.py::test_nothing_an_upstream_says_breaks_the_counting",),
-    ),
-    Entry(
-        104,
-        "finish_reason missing, unknown, changed",
-        "passed on",
-        (
-            flow(said(*EVENTS[:3], DONE)),
-            flow(between(choice(finish_reason="tired"), choice(finish_reason="stop"), choice(finish_reason=1))),
-        ),
-    ),
-    Entry(
-        105,
-        "an error in the stream",
-        "passed on, recorded",
-        (flow(said(*EVENTS[:2], event(orjson.loads(ERROR)), DONE), "theirs"),),
-    ),
     Entry(
         106,
         "200 with an error, HTML, nothing; 204",
