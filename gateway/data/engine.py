@@ -62,6 +62,8 @@ async def open(spec: Json, prepared: dict[str, pii.Kind]) -> AsyncIterator[Engin
             task.cancel()
             await asyncio.wait([task])
             await loop.run_in_executor(executor, store.db.close)
+            if lines:
+                lines.close()
 
 
 def _end(path: Path) -> Mark:

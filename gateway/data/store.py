@@ -74,15 +74,15 @@ class Store:
 
     def know(self, rows: Iterable[Row]) -> None:
         """Remember whose answers these are."""
-        known = [(r.id, r.alias, r.key, r.route, r.user, r.at) for r in rows]
-        self.db.execute("BEGIN")
+        self.db.execute("BEGIN IMMEDIATE")
+        known = [(r.id, r.alias, r.key, r.route, r.user, r.at) for r in rows if not self.forgets(r)]
         self.db.executemany("INSERT OR REPLACE INTO answers VALUES(?,?,?,?,?,?)", known)
         self.db.execute("COMMIT")
 
     def put(self, rows: Iterable[Row]) -> int:
         """Store exchanges with their texts, but for those that were to be forgotten; how many."""
+        self.db.execute("BEGIN IMMEDIATE")
         kept = [row for row in rows if not self.forgets(row)]
-        self.db.execute("BEGIN")
         self.db.executemany("INSERT OR IGNORE INTO exchanges VALUES(?,?,?,?,?,?,?,?,?,?,?)", map(_columns, kept))
         self.db.execute("COMMIT")
         return len(kept)
@@ -203,6 +203,7 @@ class Store:
             gone += self.db.execute(f"DELETE FROM exchanges WHERE {by}=?", (value,)).rowcount  # noqa: S608 - as above
             self.db.execute(f"DELETE FROM answers WHERE {by}=?", (value,))  # noqa: S608 - as above
             self.db.execute("COMMIT")
+        self._version = -1
         self.emptied()
         return gone, texts
 
