@@ -142,6 +142,7 @@ async def opened(config: Config, wiring: Wiring, own: Desk | None = None) -> Asy
         mirrors = Mirrors(ledger, time.monotonic, found.fleet.rng, found.metrics.skipped)
         stack.push_async_callback(mirrors.close, FAREWELL_S)
         pipeline = Pipeline(routes, judges, ledger, time.monotonic, capture, found.memory, gate, mirrors, answers)
+        pipeline.scored = ledger.sampler is not None
         yield app(config, pipeline, found, workers, _scores(config, pipeline, workers, ledger))
 
 

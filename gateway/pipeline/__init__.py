@@ -48,7 +48,7 @@ from gateway.wire.passage import Passage, Path
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes an unstreamed answer may have: it is held whole to be judged."""
 
-
+_SYSTEM = frozenset({"system"})
 _LOG = logging.getLogger("tidegate")
 
 
@@ -65,6 +65,7 @@ class Pipeline:
     gate: Gate | None = None  # where keys have limits
     mirrors: Mirrors | None = None  # where routes are mirrored
     answers: Answers | None = None  # where routes keep what they answered
+    scored: bool = True  # whether answers are scored beside the path, for which their question and evidence are read
 
     async def run(self, call: Call, client: Client) -> None:
         """Answer `call` to `client` and leave its record, however it ends."""
@@ -117,10 +118,13 @@ class Pipeline:
         exchange.model = exchange.route = route.model
         exchange.policy, exchange.digest = policy.name, policy.digest
         run = Run(exchange, policy, route, body, Tally(self.clock, codec), capture=Capture(self.capture))
-        run.question = codec.question(body)
-        run.context = codec.context(body, frozenset(policy.spec.context))
-        run.system = codec.context(body, frozenset({"system"}))
-        run.reader = self.memory.reader(call.principal.name) if self.memory is not None else None
+        judged = bool(policy.input or policy.output)
+        if judged or self.scored:
+            run.question = codec.question(body)
+            run.context = codec.context(body, frozenset(policy.spec.context))
+        if judged:
+            run.system = codec.context(body, _SYSTEM)
+            run.reader = self.memory.reader(call.principal.name) if self.memory is not None else None
         return run
 
     async def _reserved(self, call: Call, run: Run, targets: Sequence[Target]) -> None:

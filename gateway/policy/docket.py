@@ -64,6 +64,8 @@ class Docket:
 
     def verdict(self) -> str:
         """The strongest action that was enforced, in one word; `unavailable` for a block that only faults asked for."""
+        if not self.lines:
+            return Action.ALLOW.word
         acted = [line for line in self.lines.values() if line.enforced]
         strongest = _strongest(line.action for line in acted)
         if strongest is Action.BLOCK and _strongest(line.judged for line in acted) is not Action.BLOCK:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 _LONGEST = 16  # letters of a service tier's name
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})  # what has no classes within
 
 
 class Counts(NamedTuple):
@@ -33,6 +34,8 @@ def counts(usage: Any, tier: Any = "") -> Counts | None:
     if given == (None, None):
         return None
     output, reasoning = _reasoned(usage, given[0] or 0, given[1] or 0)
+    if not tier and usage.keys() <= _PLAIN:
+        return Counts(given[0] or 0, 0, output, reasoning)
     hour = _hour(usage)
     return Counts(
         input=given[0] or 0,
