@@ -57,8 +57,10 @@ async def open(spec: Json, prepared: Any) -> AsyncIterator[Engine]:  # noqa: A00
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            on = asyncio.get_running_loop().run_in_executor
             for run in engine.runs:
-                await asyncio.get_running_loop().run_in_executor(executor, run.close)
+                await on(executor, run.close)
+            await on(executor, prepared.teardown)  # its program writes what it was told, and ends
 
 
 @dataclass(slots=True, eq=False)

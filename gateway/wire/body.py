@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -15,12 +15,16 @@ from gateway.wire.passage import Path
 MAX_DEPTH = 128
 """Nesting a body may have. Real bodies stay under 20; a tool's JSON Schema is the deepest part."""
 
-MAX_VALUES = 50_000
+MAX_VALUES = 75_000
 """Values a request may have: `[{},{}…` takes 36 times its bytes once it is read, as many strings 70 times theirs."""
+
+MAX_NUMBERS = 400_000
+"""Of them and numbers together: a request for embeddings may carry 300,000 tokens, and a number takes little."""
 
 _TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
 
 _TOO_MANY = f"The body has more than {MAX_VALUES:,} values."
+_NUMBER = re.compile(rb"[,\[]\s*[\d-]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 # The quote that ends a key: followed by a colon, and not itself escaped. The first half is found ten times faster.
@@ -65,13 +69,21 @@ def _refuse_crowds(raw: bytes) -> None:
 
 def _crowded(raw: bytes) -> bool:
     """Whether there are too many outside of strings."""
-    count = at = 0
-    for string in _STRING.finditer(raw):
-        count += _separators(raw[at : string.start()])
-        if count > MAX_VALUES:
+    count = numbers = at = 0
+    for end, start in _between_strings(raw):
+        piece = raw[at:end]
+        count += _separators(piece)
+        numbers += len(_NUMBER.findall(piece))
+        if count - numbers > MAX_VALUES or count > MAX_NUMBERS:
             return True
-        at = string.end()
-    return count + _separators(raw[at:]) > MAX_VALUES
+        at = start
+    return False
+
+
+def _between_strings(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Where each string begins and ends; last, where the body does."""
+    yield from (string.span() for string in _STRING.finditer(raw))
+    yield len(raw), len(raw)
 
 
 def _separators(raw: bytes) -> int:

@@ -81,6 +81,13 @@ async def test_a_body_costs_no_more_than_25_times_its_bytes(stand: Stand, name: 
     assert grown < max(MOST * len(body), LEAST)
 
 
+async def test_tokens_to_embed_are_no_crowd(stand: Stand) -> None:
+    """As many as one request to OpenAI may have (API reference, "Create embeddings": 300,000 over all inputs)."""
+    body = b'{"model":"m","input":[' + b",".join([b"[%b]" % b",".join([b"50256"] * 300)] * 1000) + b"]}"
+    status, _ = await peak(stand, whole(body=body, first=b"POST /v1/embeddings HTTP/1.1"))
+    assert status not in {400, 413}
+
+
 async def test_prose_is_no_crowd(stand: Stand) -> None:
     """What separates values may stand in texts as often as anybody likes."""
     body = b'{"model":"m","messages":[{"role":"user","content":"%b"}]}' % (b'a, [b], {c}, \\"d\\", ' * 30_000)
